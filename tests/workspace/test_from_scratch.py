@@ -85,10 +85,10 @@ def borrowed(source: str, *, engines: bool) -> Iterator[tuple[int, str]]:
     for node in ast.walk(tree):
         if not isinstance(node, ast.Attribute):
             continue
-        name = dotted(node, aliases)
-        if name is not None and name.startswith("torch."):
-            if is_forbidden(name, engines=engines):
-                yield node.lineno, name
+        chain = dotted(node, aliases)
+        if chain is not None and chain.startswith("torch."):
+            if is_forbidden(chain, engines=engines):
+                yield node.lineno, chain
         elif node.attr in KERNELS - local and is_tensor_method(node, aliases):
             yield node.lineno, f"Tensor.{node.attr}"
 
