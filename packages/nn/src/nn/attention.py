@@ -1,0 +1,133 @@
+"""Scaled dot-product attention, and the causal multi-head layer around it."""
+
+import math
+
+import torch
+from einops import rearrange, repeat
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import Module
+
+from contracts import contract
+from nn.kv_cache import LayerCache
+from nn.linear import Linear
+from nn.rms_norm import NoNorm, RMSNorm
+from nn.rope import RotaryPositionalEmbedding
+
+
+@contract
+def causal_mask(
+    queries: int, keys: int, *, device: torch.device | None = None
+) -> Bool[Tensor, "queries keys"]:
+    """Let each query see the keys up to its own, the last query being level with the last key."""
+    return torch.ones(queries, keys, dtype=torch.bool, device=device).tril(keys - queries)
+
+
+@contract
+def scaled_dot_product_attention(
+    q: Float[Tensor, "*batch queries d_k"],
+    k: Float[Tensor, "*batch keys d_k"],
+    v: Float[Tensor, "*batch keys d_v"],
+    mask: Bool[Tensor, "*#batch #queries #keys"] | None = None,
+) -> Float[Tensor, "*batch queries d_v"]:
+    """Average the values by softmax(q k^T / sqrt(d_k)) (Vaswani et al. 2017, eq. 1).
+
+    `mask` is True where a query may attend; a query that may attend to nothing gives zeros.
+    The softmax is computed in float32 at least.
+    """
+    scores = (q / math.sqrt(q.shape[-1])) @ k.mT
+    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+    # The scores are the one large tensor here: they are changed in place until they are the
+    # softmax's numerators. Its denominators divide the output, which is smaller.
+    if mask is not None:
+        forbidden = torch.zeros_like(mask, dtype=scores.dtype).masked_fill_(~mask, -math.inf)
+        scores = scores.add_(forbidden)
+    # Clamped, so that a row of -inf gives exp(-inf - min) = 0 and not exp(-inf + inf).
+    largest = scores.detach().amax(-1, keepdim=True).clamp(min=torch.finfo(scores.dtype).min)
+    numerators = scores.sub_(largest).exp_()
+    # The largest numerator of a row is 1, so this minimum acts on rows of zeros alone.
+    denominators = numerators.sum(-1, keepdim=True).clamp(min=1.0)
+    return ((numerators.to(v.dtype) @ v) / denominators).to(v.dtype)
+
+
+class MultiHeadSelfAttention(Module):
+    """Attend with several heads at once, each to its own part of the projections' rows.
+
+    With `num_kv_heads` below `num_heads`, groups of query heads share one key and value head
+    (Ainslie et al. 2023). With `qk_norm`, each head's queries and keys pass an RMSNorm before they
+    turn (Henry et al. 2020). Sizes that do not divide raise ValueError.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        num_heads: int,
+        *,
+        num_kv_heads: int | None = None,
+        rope: RotaryPositionalEmbedding | None = None,
+        qk_norm: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        num_kv_heads = num_heads if num_kv_heads is None else num_kv_heads
+        if d_model % num_heads != 0:
+            raise ValueError(f"d_model={d_model} is not divisible by num_heads={num_heads}")
+        if num_heads % num_kv_heads != 0:
+            raise ValueError(
+                f"num_heads={num_heads} is not divisible by num_kv_heads={num_kv_heads}"
+            )
+        self.num_heads = num_heads
+        self.num_kv_heads = num_kv_heads
+        d_head = d_model // num_heads
+        d_kv = num_kv_heads * d_head
+        if rope is not None and rope.d_k != d_head:
+            raise ValueError(f"rope.d_k={rope.d_k} is not d_model / num_heads = {d_head}")
+        self.q_proj = Linear(d_model, d_model, device=device, dtype=dtype, generator=generator)
+        self.k_proj = Linear(d_model, d_kv, device=device, dtype=dtype, generator=generator)
+        self.v_proj = Linear(d_model, d_kv, device=device, dtype=dtype, generator=generator)
+        self.output_proj = Linear(d_model, d_model, device=device, dtype=dtype, generator=generator)
+        self.q_norm = RMSNorm(d_head, device=device, dtype=dtype) if qk_norm else NoNorm()
+        self.k_norm = RMSNorm(d_head, device=device, dtype=dtype) if qk_norm else NoNorm()
+        self.rope = rope
+
+    @contract
+    def forward(
+        self,
+        x: Float[Tensor, "*batch seq d_model"],
+        *,
+        positions: Int[Tensor, "*#batch seq"] | None = None,
+        mask: Bool[Tensor, "*#batch #seq keys"] | None = None,
+        cache: LayerCache | None = None,
+    ) -> Float[Tensor, "*batch seq d_model"]:
+        """Attend causally, or as `mask` says (True = may attend), to `x` and what `cache` holds.
+
+        Positions go on from the cache's length when none are given.
+        """
+        q, k, v = self.q_proj(x), self.k_proj(x), self.v_proj(x)
+        q = self.q_norm(rearrange(q, "... seq (heads d) -> ... heads seq d", heads=self.num_heads))
+        k, v = (
+            rearrange(t, "... seq (heads d) -> ... heads seq d", heads=self.num_kv_heads)
+            for t in (k, v)
+        )
+        k = self.k_norm(k)
+        if self.rope is not None:
+            if positions is None and cache is not None and cache.length > 0:
+                end = cache.length + x.shape[-2]
+                positions = torch.arange(cache.length, end, device=x.device)
+            # All heads of a token share its position.
+            per_head = None if positions is None else positions.unsqueeze(-2)
+            q, k = self.rope(q, per_head), self.rope(k, per_head)
+        if cache is not None:
+            k, v = cache.extend(k, v)
+        if mask is None:
+            mask = causal_mask(q.shape[-2], k.shape[-2], device=x.device)
+        else:
+            mask = mask.unsqueeze(-3)
+        group = self.num_heads // self.num_kv_heads
+        if group > 1:
+            k, v = (repeat(t, "... kv s d -> ... (kv group) s d", group=group) for t in (k, v))
+        heads = scaled_dot_product_attention(q, k, v, mask)
+        output: Tensor = self.output_proj(rearrange(heads, "... heads seq d -> ... seq (heads d)"))
+        return output

@@ -1,0 +1,35 @@
+"""The training loss: how surprised the model is by the tokens that came, in nats."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from contracts import contract
+from nn.token_ids import check_ids
+
+
+@contract
+def cross_entropy(
+    logits: Float[Tensor, "*batch vocab_size"], targets: Int[Tensor, "*batch"]
+) -> Float[Tensor, ""]:
+    """Average -log softmax(logits)[target] over all positions, in nats.
+
+    It is the log of the sum of exponentials minus the target's logit, so probabilities are never
+    built: nothing underflows to log 0, and no logit is too large. A logit of -inf is a token
+    that cannot come. Reduced and returned in float32 at least, since bfloat16 would keep only two
+    digits of a loss. A target outside the vocabulary raises IndexError on the CPU.
+    """
+    check_ids(targets, logits.shape[-1], what="target")
+    numbers = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    largest = numbers.detach().amax(-1, keepdim=True)
+    log_totals = (numbers - largest).exp_().sum(-1).log() + largest.squeeze(-1)
+    target_logits = numbers.gather(-1, targets.long().unsqueeze(-1)).squeeze(-1)
+    return (log_totals - target_logits).mean()
+
+
+@contract
+def perplexity(
+    logits: Float[Tensor, "*batch vocab_size"], targets: Int[Tensor, "*batch"]
+) -> Float[Tensor, ""]:
+    """Return exp of the mean cross-entropy: the number of equally likely tokens it amounts to."""
+    return cross_entropy(logits, targets).exp()

@@ -1,0 +1,177 @@
+"""A model in a directory: config.json says its shape, model.safetensors holds its weights.
+
+Nothing is unpickled. The weights' file carries a digest of its tensors and the config that it was
+written with, so a flipped bit or a foreign file is found before a model is built. Files are staged
+in a sibling directory, synced, and then renamed: a reader never sees half a file.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nn.config import ModelConfig
+
+FORMAT = 1
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+
+
+class ModelFileError(ValueError):
+    """A model directory is missing, damaged or not what it says; the message is one line."""
+
+
+def write_model_directory(
+    directory: str | Path, config: ModelConfig, tensors: Mapping[str, Float[Tensor, "..."]]
+) -> None:
+    """Write both files to `directory`, which is made, or whose files are replaced, weights first.
+
+    A tied output projection is stored once, as the embeddings. An OSError leaves what was there.
+    """
+    from safetensors.torch import save_file
+
+    target = Path(directory)
+    if target.exists() and not target.is_dir():
+        raise NotADirectoryError(f"{target} is not a directory, so no model can be saved there")
+    stored = {
+        name: tensor.detach().to("cpu").contiguous()
+        for name, tensor in tensors.items()
+        if not (config.tied_embeddings and name == "lm_head.weight")
+    }
+    text = json.dumps({"format": FORMAT, **asdict(config)}, indent=2) + "\n"
+    # The name is fixed, so that what a killed save left behind is removed by the next one.
+    staging = target.with_name(f".{target.name}.unfinished")
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    try:
+        metadata = {"config": text, "sha256": _digest(stored)}
+        save_file(stored, staging / WEIGHTS_FILE, metadata=metadata)
+        (staging / CONFIG_FILE).write_text(text, encoding="utf-8")
+        for path in (staging / WEIGHTS_FILE, staging / CONFIG_FILE, staging):
+            _sync(path)
+        if target.is_dir():
+            for name in (WEIGHTS_FILE, CONFIG_FILE):
+                (staging / name).replace(target / name)
+            _sync(target)
+        else:
+            staging.rename(target)
+        _sync(target.parent)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def read_model_directory(
+    directory: str | Path, *, device: torch.device | str | None = None
+) -> tuple[ModelConfig, dict[str, Float[Tensor, "..."]]]:
+    """Return the config and every tensor of the state dict, a tied projection included.
+
+    Raise `ModelFileError` for a file that is missing, damaged, or does not fit the other.
+    """
+    source = Path(directory)
+    text = _read_text(source / CONFIG_FILE)
+    config = _parse_config(source / CONFIG_FILE, text)
+    path = source / WEIGHTS_FILE
+    metadata, tensors = _read_tensors(path)
+    written_with = metadata.get("config")
+    if written_with is not None and _parse_config(path, written_with) != config:
+        raise ModelFileError(
+            f"{path} was written with another config than {CONFIG_FILE}: save the model again"
+        )
+    if "sha256" in metadata and metadata["sha256"] != _digest(tensors):
+        raise ModelFileError(
+            f"{path} is damaged: its tensors have SHA-256 {_digest(tensors)[:12]}.., "
+            f"its header says {metadata['sha256'][:12]}.."
+        )
+    if config.tied_embeddings and "token_embeddings.weight" in tensors:
+        tensors["lm_head.weight"] = tensors["token_embeddings.weight"]
+    if device is not None:
+        tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
+    return config, tensors
+
+
+def check_fit(
+    directory: str | Path,
+    expected: Mapping[str, Float[Tensor, "..."]],
+    found: Mapping[str, Float[Tensor, "..."]],
+) -> None:
+    """Raise `ModelFileError` unless `found` has the names and shapes of `expected`, in floats."""
+    path = Path(directory) / WEIGHTS_FILE
+    for name in expected:
+        if name not in found:
+            raise ModelFileError(f"{path} lacks {name}, which {CONFIG_FILE} asks for")
+    for name, tensor in found.items():
+        if name not in expected:
+            raise ModelFileError(f"{path} holds {name}, which {CONFIG_FILE} has no place for")
+        if tensor.shape != expected[name].shape:
+            raise ModelFileError(
+                f"{path}: {name} has shape {tuple(tensor.shape)}, "
+                f"{CONFIG_FILE} says {tuple(expected[name].shape)}"
+            )
+        if not tensor.is_floating_point():
+            raise ModelFileError(f"{path}: {name} is {tensor.dtype}, not a floating-point type")
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ModelFileError(f"{path} does not exist: this is no model directory") from None
+    except UnicodeDecodeError as error:
+        raise ModelFileError(f"{path} is not UTF-8 text: {error.reason} at {error.start}") from None
+
+
+def _parse_config(path: Path, text: str) -> ModelConfig:
+    try:
+        values: Any = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ModelFileError(f"{path} is not valid JSON: {error}") from None
+    if not isinstance(values, dict) or "format" not in values:
+        raise ModelFileError(f"{path} is not a model config: it has no field 'format'")
+    if values.pop("format") != FORMAT:
+        raise ModelFileError(f"{path} is not of format {FORMAT}: it needs another version of nn")
+    unknown = sorted(set(values) - {field.name for field in fields(ModelConfig)})
+    if unknown:
+        raise ModelFileError(f"{path} has the unknown field {unknown[0]!r}")
+    try:
+        return ModelConfig(**values)
+    except ValueError as error:
+        raise ModelFileError(f"{path}: {error}") from None
+
+
+def _read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise ModelFileError(f"{path} does not exist") from None
+    except SafetensorError as error:
+        raise ModelFileError(f"{path} is not a whole safetensors file: {error}") from None
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        # As bytes, because numpy has no bfloat16.
+        digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,115 @@
+"""The language model: embeddings, blocks, a last norm and the projection to the vocabulary."""
+
+import math
+from pathlib import Path
+from typing import Self
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import Module, ModuleList
+
+from contracts import contract
+from nn.attention import causal_mask
+from nn.block import TransformerBlock
+from nn.config import ModelConfig
+from nn.embedding import Embedding
+from nn.kv_cache import KVCache
+from nn.linear import Linear
+from nn.rms_norm import NoNorm, RMSNorm
+from nn.rope import RotaryPositionalEmbedding
+from nn.saving import check_fit, read_model_directory, write_model_directory
+
+
+class TransformerLM(Module):
+    """Predict the next token at every position.
+
+    Weights start as each layer says, from `generator`. Tied embeddings start as the output
+    projection does, so that the first logits are small and the first loss is near log(vocab_size).
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        vocab_size, d_model = config.vocab_size, config.d_model
+        std = math.sqrt(2.0 / (d_model + vocab_size)) if config.tied_embeddings else 1.0
+        self.token_embeddings = Embedding(
+            vocab_size, d_model, std=std, device=device, dtype=dtype, generator=generator
+        )
+        rope = None
+        if config.position == "rope":
+            rope = RotaryPositionalEmbedding(
+                config.rope_theta, config.d_head, config.context_length, device=device
+            )
+        self.layers = ModuleList(
+            TransformerBlock(config, rope=rope, device=device, dtype=dtype, generator=generator)
+            for _ in range(config.num_layers)
+        )
+        normed = config.norm == "rms"
+        self.ln_final = RMSNorm(d_model, device=device, dtype=dtype) if normed else NoNorm()
+        self.lm_head = Linear(d_model, vocab_size, device=device, dtype=dtype, generator=generator)
+        self._tie()
+
+    def _tie(self) -> None:
+        if self.config.tied_embeddings:
+            self.lm_head.weight = self.token_embeddings.weight
+
+    @contract
+    def forward(
+        self,
+        token_ids: Int[Tensor, "*batch seq"],
+        cache: KVCache | None = None,
+        *,
+        positions: Int[Tensor, "*#batch seq"] | None = None,
+        mask: Bool[Tensor, "*#batch #seq keys"] | None = None,
+    ) -> Float[Tensor, "*batch seq vocab_size"]:
+        """Return the logits of the token that follows each position.
+
+        With a cache, `token_ids` follow the tokens that it holds, and are appended to it. `mask`
+        (True = may attend; keys count the cached tokens too) forbids more than the future does,
+        such as padding on the left; `positions` then says where each sequence's tokens stand.
+        More tokens than the context length, or than the cache has room for, raise ValueError.
+        """
+        seq = token_ids.shape[-1]
+        keys = seq
+        if cache is not None:
+            cache.check_room(seq)
+            keys += cache.length
+        if keys > self.config.context_length:
+            raise ValueError(
+                f"{keys} tokens exceed model.context_length={self.config.context_length}"
+            )
+        allowed = causal_mask(seq, keys, device=token_ids.device)
+        if mask is not None:
+            allowed = allowed & mask
+        x = self.token_embeddings(token_ids)
+        for index, layer in enumerate(self.layers):
+            part = None if cache is None else cache.layer(index)
+            x = layer(x, positions=positions, mask=allowed, cache=part)
+        if cache is not None:
+            cache.advance(seq)
+        logits: Tensor = self.lm_head(self.ln_final(x))
+        return logits
+
+    def save(self, directory: str | Path) -> None:
+        """Write config.json and model.safetensors, so that a kill leaves no half-written model."""
+        write_model_directory(directory, self.config, self.state_dict())
+
+    @classmethod
+    def load(cls, directory: str | Path, *, device: torch.device | str | None = None) -> Self:
+        """Read what `save` wrote; a missing, damaged or foreign file raises `ModelFileError`."""
+        config, tensors = read_model_directory(directory, device=device)
+        # Nothing is drawn at random only to be overwritten: tensors are named, then put in place.
+        model = cls(config, device="meta")
+        check_fit(directory, model.state_dict(), tensors)
+        model.to_empty(device=device or "cpu")
+        model.load_state_dict(tensors, assign=True)
+        model._tie()
+        return model
