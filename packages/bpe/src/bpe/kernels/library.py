@@ -1,0 +1,125 @@
+"""Load compiled kernels, and compile them first where this machine has not done so yet.
+
+Loading takes some 10 ms and needs only llvmlite; compiling takes seconds and imports numba. Both
+happen at the first use, never at import. The compiled object is kept by `cache` under a hash of all
+that it depends on: the sources of the kernels, the compiler's versions and the processor.
+
+A loaded kernel is a plain C function of 64-bit integers; while it runs the interpreter lock is
+free. It trusts its arguments: an address that is wrong brings the process down.
+"""
+
+import ctypes
+import hashlib
+import importlib
+import importlib.util
+import json
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from bpe.kernels import cache
+
+Kernel = Callable[..., int]
+
+# For each library the modules, and of each module the functions that Python may call.
+LIBRARIES: Mapping[str, Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "training": {"bpe.kernels.scan": ("scan_text",)},
+    }
+)
+
+
+def is_available() -> bool:
+    """Whether the compiler is installed (the extra `bpe[fast]`)."""
+    return all(importlib.util.find_spec(name) is not None for name in ("numba", "llvmlite"))
+
+
+def is_compiled(library: str) -> bool:
+    """Whether `load` would find the library compiled."""
+    return is_available() and cache.read(_name(library), _key()) is not None
+
+
+@lru_cache(maxsize=len(LIBRARIES))
+def load(library: str) -> Mapping[str, Kernel]:
+    """Return the functions of a library by name; they take and return 64-bit integers."""
+    content = cache.read(_name(library), _key())
+    if content is None:
+        content = compile_library(library)
+        cache.write(_name(library), _key(), content)
+    return _link(library, content)
+
+
+@lru_cache(maxsize=1)
+def class_table() -> ctypes.Array[ctypes.c_char]:
+    """Return the table of `character_classes`, whose address kernels take."""
+    import regex
+
+    source = Path(__file__).with_name("character_classes.py").read_bytes()
+    key = hashlib.sha256(source + str(regex.__version__).encode()).hexdigest()[:16]
+    content = cache.read("classes", key)
+    if content is None:
+        from bpe.kernels.character_classes import build_table
+
+        content = build_table()
+        cache.write("classes", key, content)
+    return ctypes.create_string_buffer(content, len(content))
+
+
+def compile_library(library: str) -> bytes:
+    """Compile a library: one line of JSON, name to number of arguments, then the object file."""
+    from bpe.kernels.compiler import emit_object
+
+    functions = [
+        getattr(importlib.import_module(module), name)
+        for module, names in LIBRARIES[library].items()
+        for name in names
+    ]
+    arguments = {function.__name__: function.__code__.co_argcount for function in functions}
+    return json.dumps(arguments).encode() + b"\n" + emit_object(functions)
+
+
+def _link(library: str, content: bytes) -> Mapping[str, Kernel]:
+    import llvmlite.binding as llvm
+
+    line, _, machine_code = content.partition(b"\n")
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    linker = llvm.create_lljit_compiler()
+    builder = llvm.JITLibraryBuilder().add_object_img(machine_code).add_current_process()
+    arguments: dict[str, int] = json.loads(line)
+    for name in arguments:
+        builder = builder.export_symbol(name)
+    linked = builder.link(linker, library)
+
+    def bind(name: str, num_arguments: int) -> Kernel:
+        signature = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * num_arguments)
+        function: Any = signature(linked[name])
+        # The machine code goes when its linker does.
+        function.owner = linker, linked
+        return function  # type: ignore[no-any-return]
+
+    return MappingProxyType({name: bind(name, number) for name, number in arguments.items()})
+
+
+def _name(library: str) -> str:
+    # Machines that share a directory keep their own objects in it.
+    return f"{library}-{hashlib.sha256(_processor().encode()).hexdigest()[:8]}"
+
+
+@lru_cache(maxsize=1)
+def _processor() -> str:
+    import llvmlite.binding as llvm
+
+    return f"{llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"
+
+
+@lru_cache(maxsize=1)
+def _key() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    digest.update(f"{version('numba')} {version('llvmlite')} {_processor()}".encode())
+    return digest.hexdigest()[:16]
