@@ -1,0 +1,85 @@
+"""Write a file so that its name never stands for half of it.
+
+The bytes go to a temporary sibling, are forced to the disk, and then the sibling is renamed. A
+process that is killed leaves at most its sibling behind; the next writer of that name removes it.
+"""
+
+import contextlib
+import glob
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+if sys.platform != "win32":
+    import fcntl
+
+_SUFFIX = ".partial"
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for binary writing that takes the name `path` when the block ends well.
+
+    When it does not, nothing is left, and what had that name before keeps it. An OSError of the
+    block or of the writing (no space, no permission, ...) is raised again with `path` in it.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_SUFFIX}")
+    try:
+        remove_abandoned(path)
+        with temporary.open("x+b") as file:
+            _lock(file.fileno())
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            if sys.platform != "win32":
+                # Before the lock falls, so that nobody takes the sibling for abandoned. Windows
+                # renames no open file, but does not delete one either.
+                temporary.replace(path)
+        if sys.platform == "win32":
+            temporary.replace(path)
+        _sync_directory(path.parent)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        ours = isinstance(error, OSError) and error.filename in (None, str(temporary))
+        if isinstance(error, OSError) and ours and error.errno is not None:
+            raise OSError(error.errno, f"cannot write: {error.strerror}", str(path)) from error
+        raise
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a whole file at once, by `atomic_file`."""
+    with atomic_file(path) as file:
+        file.write(data)
+
+
+def remove_abandoned(path: Path) -> None:
+    """Delete the temporary siblings of `path` whose writers are dead."""
+    for sibling in path.parent.glob(f".{glob.escape(path.name)}.*{_SUFFIX}"):
+        # A living writer holds the lock; its file, or one of another user, stays.
+        with contextlib.suppress(OSError):
+            with sibling.open("rb") as file:
+                _lock(file.fileno())
+                if sys.platform != "win32":
+                    sibling.unlink()
+            if sys.platform == "win32":
+                sibling.unlink()
+
+
+def _lock(descriptor: int) -> None:
+    """Lock an open file, or raise BlockingIOError when another process has it."""
+    if sys.platform != "win32":
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make a rename durable, where directories can be synced."""
+    if sys.platform != "win32":
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,55 @@
+"""The reference engine: the pattern runs in `regex`, merging in Python, over a cache of pretokens.
+
+No warm-up, any pattern. The cache is all that ever changes, so threads may share an encoder.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+
+from bpe.encoding import MergeTable
+from bpe.patterns import compile_pattern
+from bpe.pretoken_cache import PretokenCache
+from bpe.pretokenize import split_pretokens
+from bpe.specials import split_on_specials
+from bpe.streaming import WINDOW, cut_stream, split_stream, well_formed
+from bpe.vocabulary import Vocabulary
+
+
+class ReferenceEncoder:
+    """Text to ids for one vocabulary."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        ids = vocabulary.ordinary_ids()
+        table = MergeTable(ids, vocabulary.merges, ids if vocabulary.ignore_merges else None)
+        self._cache = PretokenCache(table.encode)
+        self._pattern = compile_pattern(vocabulary.pattern)
+        self._special_ids = vocabulary.special_tokens
+
+    def encode(self, text: str, specials: Sequence[str], errors: str) -> list[int]:
+        """Return the ids of `text`, cut at `specials`."""
+        if len(text) > WINDOW:
+            # Fewer pretokens at a time: less memory, and they stay in the processor's cache.
+            return list(chain.from_iterable(self.batches((text,), specials, errors)))
+        if not text.isascii() or errors != "strict":
+            text = "".join(well_formed((text,), errors))
+        known = self._cache.__getitem__
+        if not specials:
+            return list(chain.from_iterable(map(known, split_pretokens(self._pattern, text))))
+        ids: list[int] = []
+        for piece, is_special in split_on_specials(text, specials):
+            if is_special:
+                ids.append(self._special_ids[piece])
+            else:
+                pretokens = split_pretokens(self._pattern, piece)
+                ids.extend(chain.from_iterable(map(known, pretokens)))
+        return ids
+
+    def batches(
+        self, strings: Iterable[str], specials: Sequence[str], errors: str
+    ) -> Iterator[Iterable[int]]:
+        """Yield the ids of the joined strings in batches, each to be used up before the next."""
+        pieces = split_stream(well_formed(strings, errors), specials)
+        for pretokens, special in cut_stream(pieces, self._pattern):
+            yield chain.from_iterable(map(self._cache.__getitem__, pretokens))
+            if special is not None:
+                yield (self._special_ids[special],)

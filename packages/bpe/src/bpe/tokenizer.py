@@ -1,0 +1,290 @@
+"""The tokenizer: text to ids and back, for a vocabulary that was trained or read from a file.
+
+A tokenizer never changes, but for a cache; it may be shared by threads, forked, and pickled.
+"""
+
+from array import array
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from os import PathLike
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from bpe.decoding import decode_pieces, join_tokens, look_up_tokens
+from bpe.directory_format import load_directory, save_directory
+from bpe.gpt2_format import read_gpt2_files
+from bpe.huggingface_format import read_huggingface_file, write_huggingface_file
+from bpe.reference_encoder import ReferenceEncoder
+from bpe.streaming import check_errors
+from bpe.text_file import TextFile
+from bpe.tiktoken_format import read_tiktoken_file, write_tiktoken_file
+from bpe.token_file import TokenArray, token_dtype, write_token_file
+from bpe.vocabulary import Vocabulary, check_vocabulary
+
+
+@dataclass(frozen=True)
+class EncodedFile:
+    """What `encode_file` wrote: where, how many tokens of how many bytes of text."""
+
+    path: Path
+    num_tokens: int
+    num_bytes: int
+    num_replacements: int
+
+
+class Tokenizer:
+    """Byte-level BPE over a vocabulary, its merges and special tokens.
+
+    `merges` are in order of priority; ids are whatever `vocab` says. Special tokens that `vocab`
+    lacks are appended after its largest id; a mapping gives their ids itself. `pattern` is "gpt2",
+    "cl100k", "o200k" or a regular expression in the syntax of the `regex` module. With
+    `ignore_merges` a pretoken that is a token gets its id at once (as in Llama 3's files).
+
+    Raises ValueError, in one line, for a vocabulary that does not hold together.
+    """
+
+    def __init__(
+        self,
+        vocab: Mapping[int, bytes],
+        merges: Iterable[tuple[bytes, bytes]],
+        special_tokens: Iterable[str] | Mapping[str, int] | None = None,
+        *,
+        pattern: str = "gpt2",
+        ignore_merges: bool = False,
+    ) -> None:
+        self._set(
+            check_vocabulary(
+                vocab, merges, special_tokens, pattern=pattern, ignore_merges=ignore_merges
+            )
+        )
+
+    def _set(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._encoder = ReferenceEncoder(vocabulary)
+
+    @classmethod
+    def _of(cls, vocabulary: Vocabulary) -> Self:
+        tokenizer = cls.__new__(cls)
+        tokenizer._set(vocabulary)
+        return tokenizer
+
+    def __reduce__(self) -> tuple[Callable[[Vocabulary], Self], tuple[Vocabulary]]:
+        return self._of, (self._vocabulary,)
+
+    def __repr__(self) -> str:
+        return (
+            f"Tokenizer(vocab_size={self.vocab_size}, merges={len(self.merges)}, "
+            f"special_tokens={list(self.special_tokens)}, pattern={self.pattern!r})"
+        )
+
+    # Files
+
+    @classmethod
+    def from_files(
+        cls,
+        vocab_filepath: str | PathLike[str],
+        merges_filepath: str | PathLike[str],
+        special_tokens: Iterable[str] | Mapping[str, int] | None = None,
+        *,
+        pattern: str = "gpt2",
+    ) -> Self:
+        """Read GPT-2's `vocab.json` and `merges.txt`; errors name file, line and token."""
+        return cls._of(
+            read_gpt2_files(vocab_filepath, merges_filepath, special_tokens, pattern=pattern)
+        )
+
+    @classmethod
+    def load(cls, directory: str | PathLike[str]) -> Self:
+        """Read a directory that `save` wrote."""
+        return cls._of(load_directory(directory))
+
+    def save(self, directory: str | PathLike[str]) -> None:
+        """Write `vocab.json`, `merges.txt` and `special_tokens.json`, each whole or not at all."""
+        save_directory(self._vocabulary, directory)
+
+    @classmethod
+    def from_huggingface(cls, path: str | PathLike[str]) -> Self:
+        """Read a byte-level `tokenizer.json`, or the one in a directory.
+
+        Ids equal that library's `encode(text, add_special_tokens=False)`. Raises ValueError that
+        names the feature when the file asks for one that cannot be expressed.
+        """
+        return cls._of(read_huggingface_file(path))
+
+    def to_huggingface(self, path: str | PathLike[str]) -> None:
+        """Write a `tokenizer.json` at `path`."""
+        write_huggingface_file(self._vocabulary, path)
+
+    @classmethod
+    def from_tiktoken(
+        cls,
+        path: str | PathLike[str],
+        special_tokens: Iterable[str] | Mapping[str, int] | None = None,
+        *,
+        pattern: str,
+    ) -> Self:
+        """Read a rank file of tiktoken, which holds neither special tokens nor the pattern."""
+        return cls._of(read_tiktoken_file(path, special_tokens, pattern=pattern))
+
+    def to_tiktoken(self, path: str | PathLike[str]) -> None:
+        """Write a rank file at `path`; `special_tokens` and the pattern are not part of it."""
+        write_tiktoken_file(self._vocabulary, path)
+
+    # What it is made of
+
+    @property
+    def vocab(self) -> dict[int, bytes]:
+        """Id to bytes, special tokens included. Read-only: changes would not be noticed."""
+        return self._vocabulary.tokens
+
+    @property
+    def merges(self) -> list[tuple[bytes, bytes]]:
+        """The merges, best first. Read-only: changes would not be noticed."""
+        return self._vocabulary.merges
+
+    @property
+    def special_tokens(self) -> dict[str, int]:
+        """Special token to id, in the order given."""
+        return dict(self._vocabulary.special_tokens)
+
+    @cached_property
+    def vocab_size(self) -> int:
+        """One more than the largest id: the number of rows that an embedding needs."""
+        return self._vocabulary.size
+
+    @property
+    def pattern(self) -> str:
+        """The name of the pattern, or the regular expression itself."""
+        return self._vocabulary.pattern
+
+    @cached_property
+    def sha256(self) -> str:
+        """A hash over all that decides ids, in hexadecimal: equal for equal tokenizers."""
+        return self._vocabulary.sha256()
+
+    # Text to ids
+
+    def encode(
+        self,
+        text: str,
+        *,
+        allowed_special: str | Collection[str] = "all",
+        errors: str = "strict",
+    ) -> list[int]:
+        """Return the ids of `text`.
+
+        Special tokens in `allowed_special` ("all", "none" or some of them) become their ids, the
+        longest where several fit; others are ordinary text. A lone surrogate raises ValueError, or
+        with `errors="replace"` becomes U+FFFD.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"text is a {type(text).__name__}, not a str")
+        return self._encoder.encode(text, self._allowed(allowed_special), errors)
+
+    def encode_array(
+        self,
+        text: str,
+        *,
+        allowed_special: str | Collection[str] = "all",
+        errors: str = "strict",
+    ) -> TokenArray:
+        """Return what `encode` returns as uint16, or as uint32 when `vocab_size` is over 65,536."""
+        dtype = token_dtype(self.vocab_size)
+        ids = array("H" if dtype.itemsize == 2 else "I")
+        for batch in self._batches((text,), allowed_special, errors):
+            ids.extend(batch)
+        return np.frombuffer(ids, dtype=dtype)
+
+    def encode_batch(
+        self,
+        texts: Iterable[str],
+        *,
+        allowed_special: str | Collection[str] = "all",
+        errors: str = "strict",
+    ) -> list[list[int]]:
+        """Return the ids of each text."""
+        return [self.encode(text, allowed_special=allowed_special, errors=errors) for text in texts]
+
+    def encode_iterable(
+        self,
+        strings: Iterable[str],
+        *,
+        allowed_special: str | Collection[str] = "all",
+        errors: str = "strict",
+    ) -> Iterator[int]:
+        """Yield the ids of the joined strings as they come, in constant memory.
+
+        Where the strings are cut makes no difference. With a pattern that is not a named one, text
+        is held until a special token or the end: where such a pattern looks is not known.
+        """
+        return chain.from_iterable(self._batches(strings, allowed_special, errors))
+
+    def encode_file(
+        self,
+        source: str | PathLike[str],
+        destination: str | PathLike[str],
+        *,
+        allowed_special: str | Collection[str] = "all",
+        errors: str = "strict",
+        progress: Callable[[int, int], None] | None = None,
+    ) -> EncodedFile:
+        """Encode a UTF-8 file into a token file (.npy and a sidecar), in bounded memory.
+
+        `.npy` is appended to `destination` where it is missing. `progress(done, total)` is called
+        with bytes of the source. Invalid UTF-8 raises ValueError with offset and line, or with
+        `errors="replace"` becomes U+FFFD and is counted. Whatever happens, a kill included, the
+        destination is a whole file or what it was before.
+        """
+        text = TextFile(source, errors=errors, progress=progress)
+        path = Path(destination)
+        path = path if path.suffix == ".npy" else path.with_name(path.name + ".npy")
+        batches = self._batches(text, allowed_special, errors)
+        sidecar = write_token_file(
+            path,
+            (list(batch) for batch in batches),
+            tokenizer_sha256=self.sha256,
+            vocab_size=self.vocab_size,
+            source=text.path,
+        )
+        return EncodedFile(path, sidecar.num_tokens, text.num_bytes, text.num_replacements)
+
+    def _batches(
+        self, strings: Iterable[str], allowed_special: str | Collection[str], errors: str
+    ) -> Iterator[Iterable[int]]:
+        check_errors(errors)
+        return self._encoder.batches(strings, self._allowed(allowed_special), errors)
+
+    def _allowed(self, allowed_special: str | Collection[str]) -> Sequence[str]:
+        specials = self._vocabulary.special_tokens
+        if isinstance(allowed_special, str):
+            if allowed_special not in ("all", "none"):
+                raise ValueError(
+                    f"allowed_special is {allowed_special!r}; it can be 'all', 'none' or a "
+                    "collection of special tokens"
+                )
+            return tuple(specials) if allowed_special == "all" else ()
+        for text in allowed_special:
+            if text not in specials:
+                raise ValueError(
+                    f"allowed_special has {text!r}, which is no special token; "
+                    f"there are {list(specials)!r:.200}"
+                )
+        return tuple(dict.fromkeys(allowed_special))
+
+    # Ids to text
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of `ids`; malformed bytes become U+FFFD."""
+        return self.decode_bytes(ids).decode("utf-8", "replace")
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """Return the bytes of `ids`. Raises ValueError for an id that no token has."""
+        return join_tokens(self._vocabulary.tokens, ids)
+
+    def decode_stream(self, ids: Iterable[int]) -> Iterator[str]:
+        """Yield the text of `ids` as they come, in whole characters; joined it is `decode(ids)`."""
+        return decode_pieces(look_up_tokens(self._vocabulary.tokens, ids))
