@@ -1,5 +1,6 @@
 """The layers of a Transformer language model, from scratch."""
 
+from nn import accounting as accounting
 from nn.attention import MultiHeadSelfAttention as MultiHeadSelfAttention
 from nn.attention import causal_mask as causal_mask
 from nn.attention import scaled_dot_product_attention as scaled_dot_product_attention

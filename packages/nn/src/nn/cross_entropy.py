@@ -20,10 +20,13 @@ def cross_entropy(
     digits of a loss. A target outside the vocabulary raises IndexError on the CPU.
     """
     check_ids(targets, logits.shape[-1], what="target")
-    numbers = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    numbers = logits.reshape(-1, logits.shape[-1])
+    numbers = numbers.to(torch.promote_types(logits.dtype, torch.float32))
     largest = numbers.detach().amax(-1, keepdim=True)
     log_totals = (numbers - largest).exp_().sum(-1).log() + largest.squeeze(-1)
-    target_logits = numbers.gather(-1, targets.long().unsqueeze(-1)).squeeze(-1)
+    # Indexed and not gathered: `gather` would keep the logits until the backward pass.
+    rows = torch.arange(numbers.shape[0], device=logits.device)
+    target_logits = numbers[rows, targets.reshape(-1)]
     return (log_totals - target_logits).mean()
 
 

@@ -1,0 +1,137 @@
+"""What a model costs, from its config alone: parameters, FLOPs, memory.
+
+Counts are given by part, as dictionaries with the keys of `PARTS`. A product of (m, k) and (k, n)
+costs 2 m k n FLOPs; what is done element by element is not counted. Attention is counted in full,
+as it is computed: the causal mask saves nothing. Activations are the numbers that automatic
+differentiation keeps from the forward pass for the backward pass, in eager float32.
+"""
+
+from nn.config import ModelConfig
+
+PARTS = (
+    "token_embeddings",
+    "attention_projections",
+    "attention_scores",
+    "ffn",
+    "norms",
+    "lm_head",
+)
+
+# GPT-2's vocabulary, context and widths (Radford et al. 2019, table 2) in this architecture.
+PRESETS = {
+    "default": ModelConfig(),
+    "gpt2": ModelConfig(
+        vocab_size=50_257, context_length=1024, d_model=768, num_layers=12, num_heads=12
+    ),
+    "gpt2-medium": ModelConfig(
+        vocab_size=50_257, context_length=1024, d_model=1024, num_layers=24, num_heads=16
+    ),
+    "gpt2-large": ModelConfig(
+        vocab_size=50_257, context_length=1024, d_model=1280, num_layers=36, num_heads=20
+    ),
+    "gpt2-xl": ModelConfig(
+        vocab_size=50_257, context_length=1024, d_model=1600, num_layers=48, num_heads=25
+    ),
+}
+
+
+def count_parameters(config: ModelConfig) -> dict[str, int]:
+    """Count the weights of each part; tied embeddings count once, as embeddings."""
+    d_model, layers = config.d_model, config.num_layers
+    d_kv = config.resolved_num_kv_heads * config.d_head
+    norms = 0
+    if config.norm == "rms":
+        norms += (2 * layers + 1) * d_model
+    if config.qk_norm:
+        norms += layers * 2 * config.d_head
+    return {
+        "token_embeddings": config.vocab_size * d_model,
+        "attention_projections": layers * (2 * d_model * d_model + 2 * d_model * d_kv),
+        "attention_scores": 0,
+        "ffn": layers * _ffn_matrices(config) * d_model * config.resolved_d_ff,
+        "norms": norms,
+        "lm_head": 0 if config.tied_embeddings else config.vocab_size * d_model,
+    }
+
+
+def count_forward_flops(
+    config: ModelConfig, *, context_length: int | None = None
+) -> dict[str, int]:
+    """Count the FLOPs of a forward pass per token, in sequences of `context_length` tokens.
+
+    Each weight of a matrix costs 2; attention costs 2 d_model per key for the scores and as much
+    again for the weighted values.
+    """
+    context = config.context_length if context_length is None else context_length
+    weights = count_parameters(config)
+    return {
+        "token_embeddings": 0,
+        "attention_projections": 2 * weights["attention_projections"],
+        "attention_scores": config.num_layers * 4 * context * config.d_model,
+        "ffn": 2 * weights["ffn"],
+        "norms": 0,
+        "lm_head": 2 * config.vocab_size * config.d_model,
+    }
+
+
+def count_backward_flops(
+    config: ModelConfig, *, context_length: int | None = None
+) -> dict[str, int]:
+    """Count the FLOPs of a backward pass per token: each product needs one for either factor."""
+    forward = count_forward_flops(config, context_length=context_length)
+    return {part: 2 * flops for part, flops in forward.items()}
+
+
+def count_activations(config: ModelConfig, *, context_length: int | None = None) -> dict[str, int]:
+    """Count the numbers kept for the backward pass per token, in sequences of `context_length`."""
+    context = config.context_length if context_length is None else context_length
+    d_model, d_ff, heads = config.d_model, config.resolved_d_ff, config.num_heads
+    d_kv = config.resolved_num_kv_heads * config.d_head
+    # Before RoPE and the products: q, k, v as they enter them, each head of its own; the averaged
+    # values before and after the denominators, and the denominators before and after the clamp.
+    projections = 3 * d_model + 2 * d_model
+    scores = heads * context + 2 * heads
+    # A norm keeps its input, the inverse root, and the result before and after its gain.
+    norms = 0
+    stream = 2 * config.num_layers + 1
+    if config.norm == "rms":
+        norms += stream * (2 * d_model + 1)
+    if config.qk_norm:
+        kv_heads = config.resolved_num_kv_heads
+        norms += config.num_layers * (2 * (d_model + d_kv) + heads + kv_heads)
+    # SwiGLU keeps w1 x, its sigmoid, its silu, w3 x and the gated product.
+    ffn = (5 if config.ffn == "swiglu" else 3) * d_ff
+    return {
+        "token_embeddings": 0,
+        "attention_projections": config.num_layers * projections,
+        "attention_scores": config.num_layers * scores,
+        "ffn": config.num_layers * ffn,
+        "norms": norms + stream * d_model,
+        "lm_head": config.vocab_size,
+    }
+
+
+def count_memory(
+    config: ModelConfig,
+    *,
+    batch_size: int,
+    context_length: int | None = None,
+    bytes_per_number: int = 4,
+) -> dict[str, int]:
+    """Count the bytes that a training step with AdamW holds at its peak, by what they are for.
+
+    AdamW keeps two moments per weight. Temporary buffers of a single operation are not counted.
+    """
+    context = config.context_length if context_length is None else context_length
+    weights = sum(count_parameters(config).values())
+    per_token = sum(count_activations(config, context_length=context).values())
+    return {
+        "parameters": weights * bytes_per_number,
+        "gradients": weights * bytes_per_number,
+        "optimizer": 2 * weights * bytes_per_number,
+        "activations": batch_size * context * per_token * bytes_per_number,
+    }
+
+
+def _ffn_matrices(config: ModelConfig) -> int:
+    return 3 if config.ffn == "swiglu" else 2
