@@ -89,7 +89,9 @@ def _count_pairs(
         for position in range(len(word) - 1):
             pair = word[position : position + 2]
             pair_counts[pair] += frequency
-            words_of[pair].append(index)
+            holders = words_of[pair]
+            if not holders or holders[-1] != index:
+                holders.append(index)
     return dict(pair_counts), dict(words_of)
 
 
@@ -128,7 +130,10 @@ def _merge_pair(
             before = after
         for new_pair in made:
             new_counts[new_pair] += frequency
-            new_words_of[new_pair].append(index)
+            holders = new_words_of[new_pair]
+            # Each word once: going back to a long one for every pair in it would be quadratic.
+            if not holders or holders[-1] != index:
+                holders.append(index)
     # Only now: a pair of two equal tokens can be its own neighbour.
     del pair_counts[pair], words_of[pair]
     pair_counts.update(new_counts)

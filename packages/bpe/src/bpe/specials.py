@@ -14,6 +14,8 @@ def compile_specials(specials: Sequence[str]) -> re.Pattern[str]:
 
     Raises ValueError for an empty special, which would match everywhere, and for one given twice.
     """
+    if isinstance(specials, str):
+        check_specials(specials)
     return _compile(tuple(specials))
 
 

@@ -1,0 +1,83 @@
+"""The named patterns cut text as the libraries that published them do."""
+
+import pytest
+import regex
+from hypothesis import given
+from hypothesis import strategies as st
+from tiktoken_ext import openai_public  # type: ignore[import-untyped]
+from tokenizers import pre_tokenizers
+
+from bpe.patterns import PATTERNS, compile_pattern
+
+# What the patterns tell apart, densely: contractions, cases, marks, numbers, kinds of whitespace.
+TRICKY = " \n\r\t'sSdmtlvreEſA019.,!?/-é漢\u0301\u02b0ǅ🙂½٣\u00a0\u2028\u3000\u200d"
+# Characters that every Unicode version in use assigns alike.
+texts = st.text(
+    st.sampled_from(TRICKY)
+    | st.characters(max_codepoint=0x2FFF, exclude_categories=["Cn", "Cs", "Co"])
+)
+
+
+def published_pattern(name: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    # The vocabularies would be fetched from the network; only their patterns are wanted.
+    monkeypatch.setattr(openai_public, "load_tiktoken_bpe", lambda *_, **__: {})
+    monkeypatch.setattr(openai_public, "data_gym_to_mergeable_bpe_ranks", lambda *_, **__: {})
+    encoding = getattr(openai_public, {"gpt2": "gpt2"}.get(name, f"{name}_base"))()
+    return str(encoding["pat_str"])
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+def test_named_pattern_cuts_as_the_published_one(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = regex.compile(published_pattern(name, monkeypatch))
+    ours = compile_pattern(name)
+
+    @given(texts)
+    def check(text: str) -> None:
+        assert ours.findall(text) == published.findall(text)
+
+    check()
+
+
+@given(texts)
+def test_gpt2_pattern_cuts_as_the_tokenizers_library(text: str) -> None:
+    pieces = pre_tokenizers.ByteLevel(add_prefix_space=False).pre_tokenize_str(text)
+    spans = [match.span() for match in compile_pattern("gpt2").finditer(text)]
+    assert spans == [span for _, span in pieces]
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+@given(text=st.text())
+def test_named_pattern_loses_no_character(name: str, text: str) -> None:
+    assert "".join(compile_pattern(name).findall(text)) == text
+
+
+def test_gpt2_pattern_is_the_default_of_the_design() -> None:
+    assert PATTERNS["gpt2"] == (
+        r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+    )
+
+
+def test_any_other_string_is_a_regular_expression() -> None:
+    assert compile_pattern(r"\d+|\D").findall("a12") == ["a", "12"]
+
+
+@pytest.mark.parametrize(
+    ("given_name", "meant"),
+    [("GPT2", "gpt2"), ("gpt-2", "gpt2"), ("cl100k_base", "cl100k"), ("o200", "o200k")],
+)
+def test_misspelt_name_gets_the_nearest_right_one(given_name: str, meant: str) -> None:
+    with pytest.raises(ValueError, match=f"{given_name}.*did you mean '{meant}'"):
+        compile_pattern(given_name)
+
+
+def test_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="'wordpiece'; the named ones are 'gpt2', 'cl100k'"):
+        compile_pattern("wordpiece")
+
+
+@pytest.mark.parametrize("expression", ["(", "[a", r"\p{Foo}", "a**", ""])
+def test_invalid_regular_expression_is_named(expression: str) -> None:
+    with pytest.raises(ValueError, match=r"^pattern (is empty|.* is not a valid regex: )"):
+        compile_pattern(expression)
