@@ -35,7 +35,7 @@ One {part=dayparts}, {hero} and {hero.his} friend {friend=*hero.friends-hero}
 [went|walked|ran|hopped] {place.to=places} to have a picnic.
 They had {treat=treats}, {drink=drinks} and {color.a=colors} blanket.
 The [sky was blue|sun was shining|birds were singing].
-Then a drop fell right on {hero}'s [nose|head|left ear|hand].
+Then a drop fell right on {hero}'s [nose|head|left ear|toe].
 [Plip, plop, it began to rain!
 |A moment later, it rained cats and dogs.
 |Soon it rained as if somebody had tipped over the sea.]
@@ -101,7 +101,9 @@ it water. The next day, there was nothing. After {wait=waits}, there was still n
 [laughed|said|giggled] {hero.his} friend {friend=*hero.friends-hero}.
 But {hero} did not [give up|care|stop|listen].
 Then one <time>,
-[a small green leaf came out of the ground|something green was there|the ground moved a little].
+[a small green leaf came out of the ground
+|something green was there
+|a green tip looked out of the earth].
 It grew and grew and became {plant.a=plants}, {plant.size}!
 
 {Hero.his} {elder} helped {hero.him}, and together they {plant.use}.
@@ -127,7 +129,7 @@ The next morning, [nothing had happened|everything was as before|nothing was new
 
 Then, one <time>, {hero} opened the door and
 [could not believe {hero.his} eyes|gave a shout of joy|stood very still|rubbed {hero.his} eyes].
-{wish.came}! ["Did you do this?"|"Was it you?"|"Where does it come from?"] asked {hero}.
+{wish.came}! ["Did you do this?"|"Was it you?"|"How can this be?"] asked {hero}.
 {Hero.his} {parent} only [smiled|winked|looked up at the sky|sipped {parent.his} tea] and hummed a
 little song.
 

@@ -5,11 +5,11 @@ random numbers are the output of SHAKE-128 on both, so that different seeds or i
 independent draws from the grammar.
 
 The floor of the loss on a corpus is its mean -log p per token: no model that predicts the next
-token does better on average. p is the probability of a story under the grammar. The separator after
-it costs nothing, since no story is the beginning of another (see `proof`), but it is a token, so the
-floor per token is -log p(story) / tokens(story + separator). It holds for any tokenizer that turns
-a text into one sequence of tokens. A model that meets a story in its middle, because a window starts
-there, knows less than the grammar does, and its loss may stay above the floor.
+token does better on average. p is the probability of a story under the grammar. The separator
+after it costs nothing, since no story is the beginning of another (see `proof`), but it is a token,
+so the floor per token is -log p(story) / tokens(story + separator). It holds for any tokenizer that
+turns a text into one sequence of tokens. A model that meets a story in its middle, because a window
+starts there, knows less than the grammar does, and its loss may stay above the floor.
 """
 
 import hashlib

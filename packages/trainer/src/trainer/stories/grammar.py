@@ -94,7 +94,7 @@ class Grammar:
         return "".join(parts), log_probability
 
     def derivations(self, text: str) -> Iterator[float]:
-        """Yield the log-probability of every derivation of `text`, none if it is no text of ours."""
+        """Yield the log-probability of every derivation of `text`; a foreign text has none."""
         start = push(self.reversed_steps, None)
         agenda: list[tuple[Pending, int, Bindings, float]] = [(start, 0, {}, 0.0)]
         while agenda:

@@ -138,7 +138,7 @@ It was {friend=*hero.friends-hero}, who sat all alone {spot=*place.spots}.
 |{Friend.he} was talking to {friend.his} shoes.]
 {Hero} wanted to say hello, but {hero.he} [was shy|was a little shy|did not dare].
 
-[At last|In the end|Then] {hero}
+[At last,|In the end,|Then] {hero}
 [took a deep breath|counted to {number=counts}|closed {hero.his} eyes] and walked over.
 ["Hello!|"I am {hero}.|"Excuse me!|"Hi!] Do you want to play {game=games}?"
 {Friend} [shook {friend.his} head|only looked at the ground|turned red|was surprised].

@@ -101,16 +101,18 @@ class _Proof:
 
     def words(self, slot: str) -> list[Word]:
         """List the words that `slot` can hold."""
-        found: dict[str, Word] = {}
+        found: dict[tuple[tuple[str, str], ...], Word] = {}
         for draw in self._draws[slot]:
             for lexicon in self._lexicons(draw):
-                found |= {word[""]: word for word in self._grammar.lexicons[lexicon]}
+                found |= {tuple(word.items()): word for word in self._grammar.lexicons[lexicon]}
         return list(found.values())
 
     def require_telling_words(self, draw: Draw) -> None:
-        """Raise unless the form that `draw` shows tells which word was drawn."""
+        """Raise unless there is always a word to draw, and the form shown tells which it was."""
         for lexicon in self._lexicons(draw):
             words = self._grammar.lexicons[lexicon]
+            if len(words) <= len(draw.without):
+                raise NotProvenError(f"{lexicon!r} has too few words for {{{draw.slot}}}")
             for one, other in combinations([word[draw.form] for word in words], 2):
                 if one.startswith(other) or other.startswith(one):
                     raise NotProvenError(f"{one!r} and {other!r} are both in {lexicon!r}")
