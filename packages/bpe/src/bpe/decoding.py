@@ -24,12 +24,15 @@ def look_up_tokens(tokens: Mapping[int, bytes], ids: Iterable[Any]) -> Iterator[
     """Yield the bytes of each id. Raises ValueError with the position of one that has none."""
     for position, token_id in enumerate(ids):
         try:
-            yield tokens[operator.index(token_id)]
-        except (TypeError, KeyError):
+            index = operator.index(token_id)
+        except TypeError:
+            index = -1
+        token = tokens.get(index)
+        if token is None:
             last = max(tokens)
-            known = not isinstance(token_id, float) and 0 <= token_id <= last
-            reason = "is unused" if known else f"is outside 0..{last}"
-            raise ValueError(f"token id {token_id} at position {position} {reason}") from None
+            reason = "is unused" if 0 <= index <= last else f"is outside 0..{last}"
+            raise ValueError(f"token id {token_id} at position {position} {reason}")
+        yield token
 
 
 def decode_pieces(tokens: Iterable[bytes]) -> Iterator[str]:

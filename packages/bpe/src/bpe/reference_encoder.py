@@ -11,7 +11,7 @@ from bpe.patterns import compile_pattern
 from bpe.pretoken_cache import PretokenCache
 from bpe.pretokenize import split_pretokens
 from bpe.specials import split_on_specials
-from bpe.streaming import WINDOW, cut_stream, split_stream, well_formed
+from bpe.streaming import WINDOW, cut_stream, gathered, split_stream, well_formed
 from bpe.vocabulary import Vocabulary
 
 
@@ -48,7 +48,7 @@ class ReferenceEncoder:
         self, strings: Iterable[str], specials: Sequence[str], errors: str
     ) -> Iterator[Iterable[int]]:
         """Yield the ids of the joined strings in batches, each to be used up before the next."""
-        pieces = split_stream(well_formed(strings, errors), specials)
+        pieces = split_stream(well_formed(gathered(strings), errors), specials)
         for pretokens, special in cut_stream(pieces, self._pattern):
             yield chain.from_iterable(map(self._cache.__getitem__, pretokens))
             if special is not None:

@@ -1,6 +1,7 @@
 """Cut a stream of text into pretokens, whatever its chunk borders, in constant memory.
 
-Three generators, one after the other:
+Four generators, one after the other:
+- `gathered` joins short strings, such as lines;
 - `well_formed` finds lone surrogates, which no UTF-8 can hold;
 - `split_stream` finds special tokens, and holds back a text's end that may begin one;
 - `cut_stream` finds pretokens, and holds back those that more text could still change.
@@ -28,6 +29,31 @@ _LOOKAHEAD = 3
 _LETTERS_AT_END = regex.compile(r"(?r)[\p{L}\p{M}]+\Z")
 
 
+# The most characters that `gathered` waits for.
+_GATHERED = 1 << 12
+
+
+def gathered(strings: Iterable[str]) -> Iterator[str]:
+    """Join short strings, which would cost more than their text, into longer ones.
+
+    What it waits for is at most a sixteenth of what it has passed on, so that a stream starts at
+    once. Raises TypeError for what is not a string.
+    """
+    waiting: list[str] = []
+    length = passed = limit = 0
+    for string in strings:
+        if not isinstance(string, str):
+            raise TypeError(f"text is a {type(string).__name__}, not a str")
+        waiting.append(string)
+        length += len(string)
+        if length >= limit:
+            yield "".join(waiting)
+            waiting.clear()
+            passed += length
+            length, limit = 0, min(passed >> 4, _GATHERED)
+    yield "".join(waiting)
+
+
 def well_formed(
     chunks: Iterable[str], errors: str = "strict", *, window: int = WINDOW
 ) -> Iterator[str]:
@@ -39,8 +65,6 @@ def well_formed(
     check_errors(errors)
     index, held = 0, ""
     for chunk in chunks:
-        if not isinstance(chunk, str):
-            raise TypeError(f"text is a {type(chunk).__name__}, not a str")
         for start in range(0, len(chunk), window):
             piece = chunk[start : start + window]
             if held or not piece.isascii():

@@ -2,14 +2,14 @@
 
 Such a file holds neither merges nor special tokens nor the pattern. The merges are recovered: the
 pair that makes a token is what tiktoken's own merging leaves of the token's bytes just before the
-last step. No other pair of that token is ever joined in any text, since what happens within the
-bytes of a future token does not depend on what stands round it.
+last step. No other two parts of that token ever meet in any text: as long as nothing is joined
+across its borders, what happens within the token does not depend on what stands round it.
 """
 
 import base64
 import binascii
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Mapping
+from itertools import pairwise, zip_longest
 from os import PathLike
 from pathlib import Path
 
@@ -114,39 +114,22 @@ def format_tiktoken(vocabulary: Vocabulary) -> str:
             f"cannot write ranks: token {ranks[token]}, {token!r}, is neither a byte nor made by "
             "a merge; name it in special_tokens"
         )
-    if differing := _first_difference(vocabulary.merges, recovered):
-        raise ValueError(f"cannot write ranks: ids as ranks would not merge {differing!r} as here")
+    # Files converted from ranks list every way to each token. Those that are never used may stand
+    # anywhere; the others must be in the order of the ranks.
+    usable = frozenset(recovered)
+    used = [merge for merge in vocabulary.merges if merge in usable]
+    if used != recovered:
+        pairs = zip_longest(used, recovered)
+        left, right = next(theirs or own for own, theirs in pairs if own != theirs)
+        raise ValueError(
+            f"cannot write ranks: going by ids, {left!r} and {right!r} would be merged "
+            "out of their turn"
+        )
     lines = [
         f"{base64.b64encode(token).decode()} {rank}"
         for token, rank in sorted(ranks.items(), key=lambda entry: entry[1])
     ]
     return "\n".join([*lines, ""])
-
-
-def _first_difference(
-    merges: Sequence[tuple[bytes, bytes]], recovered: Sequence[tuple[bytes, bytes]]
-) -> bytes | None:
-    """Return a token that the two lists of merges make in different ways or order, if there is one.
-
-    `merges` may list more ways to a token than the one that is ever used, as files converted from
-    ranks do. A way that could win over the used one, because both claim the same part, may not
-    stand before it.
-    """
-    used = {left + right: (left, right) for left, right in recovered}
-    ways: dict[bytes, list[tuple[bytes, bytes]]] = {}
-    for left, right in merges:
-        ways.setdefault(left + right, []).append((left, right))
-    in_order = [token for token in ways if token in used]
-    for token, expected in zip(in_order, used, strict=False):
-        if token != expected:
-            return token
-        pairs = ways[token]
-        if used[token] not in pairs:
-            return token
-        earlier = pairs[: pairs.index(used[token])]
-        if any(left == used[token][1] for left, _ in earlier):
-            return token
-    return next((token for token in used if token not in ways), None)
 
 
 def write_tiktoken_file(vocabulary: Vocabulary, path: str | PathLike[str]) -> None:
