@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Shaped
 from torch import Tensor
 
+from contracts import contract
 from nn.config import ModelConfig
 
 FORMAT = 1
@@ -29,8 +30,9 @@ class ModelFileError(ValueError):
     """A model directory is missing, damaged or not what it says; the message is one line."""
 
 
+@contract
 def write_model_directory(
-    directory: str | Path, config: ModelConfig, tensors: Mapping[str, Float[Tensor, "..."]]
+    directory: str | Path, config: ModelConfig, tensors: Mapping[str, Shaped[Tensor, "..."]]
 ) -> None:
     """Write both files to `directory`, which is made, or whose files are replaced, weights first.
 
@@ -68,9 +70,10 @@ def write_model_directory(
         shutil.rmtree(staging, ignore_errors=True)
 
 
+@contract
 def read_model_directory(
     directory: str | Path, *, device: torch.device | str | None = None
-) -> tuple[ModelConfig, dict[str, Float[Tensor, "..."]]]:
+) -> tuple[ModelConfig, dict[str, Shaped[Tensor, "..."]]]:
     """Return the config and every tensor of the state dict, a tied projection included.
 
     Raise `ModelFileError` for a file that is missing, damaged, or does not fit the other.
@@ -97,10 +100,11 @@ def read_model_directory(
     return config, tensors
 
 
+@contract
 def check_fit(
     directory: str | Path,
-    expected: Mapping[str, Float[Tensor, "..."]],
-    found: Mapping[str, Float[Tensor, "..."]],
+    expected: Mapping[str, Shaped[Tensor, "..."]],
+    found: Mapping[str, Shaped[Tensor, "..."]],
 ) -> None:
     """Raise `ModelFileError` unless `found` has the names and shapes of `expected`, in floats."""
     path = Path(directory) / WEIGHTS_FILE

@@ -1,0 +1,19 @@
+"""`check_ids`: it names what is wrong, and stays out of a traced graph."""
+
+import pytest
+import torch
+
+from nn.token_ids import check_ids
+
+
+def test_ids_inside_pass() -> None:
+    check_ids(torch.tensor([[0, 10], [5, 3]]), 11, what="token id")
+
+
+def test_no_ids_pass() -> None:
+    check_ids(torch.empty(0, dtype=torch.int64), 11, what="token id")
+
+
+def test_first_wrong_id_is_named() -> None:
+    with pytest.raises(IndexError, match=r"^token id 12 at place 2 is outside 0\.\.10$"):
+        check_ids(torch.tensor([[0, 10], [12, -3]]), 11, what="token id")
