@@ -1,0 +1,80 @@
+"""Which sequences the model sees: random windows of the token array, and windows by number.
+
+`get_batch` draws at random and remembers nothing. A run uses `SequenceSampler` instead: the windows
+of step s depend on the seed and s alone, so a resumed run needs no replay, and however many
+processes share the work they cut the same list.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Int, Integer
+from torch import Tensor
+
+from bpe.token_file import TokenArray
+from contracts import contract
+
+
+@contract
+def get_batch(
+    dataset: Integer[np.ndarray, " tokens"],
+    batch_size: int,
+    context_length: int,
+    device: str | torch.device,
+    *,
+    generator: torch.Generator | None = None,
+) -> tuple[Int[Tensor, "batch_size context_length"], Int[Tensor, "batch_size context_length"]]:
+    """Draw windows uniformly, with replacement, and the same windows one token later.
+
+    Every start from 0 to tokens - context_length - 1 is equally likely. Ids come as int64. A device
+    that does not exist is torch's error.
+    """
+    starts = len(dataset) - context_length
+    if starts < 1:
+        raise ValueError(
+            f"{len(dataset)} tokens are too few for context_length={context_length}: "
+            f"{context_length + 1} are needed"
+        )
+    drawn = torch.randint(starts, (batch_size,), generator=generator).numpy()
+    return gather_windows(dataset, drawn, context_length, device)
+
+
+def gather_windows(
+    dataset: npt.NDArray[Any] | TokenArray,
+    starts: npt.NDArray[Any],
+    context_length: int,
+    device: str | torch.device,
+) -> tuple[Tensor, Tensor]:
+    """Return the inputs and targets (int64) of the windows that begin at `starts`."""
+    places = starts.astype(np.int64)[:, None] + np.arange(context_length + 1)
+    windows = torch.from_numpy(dataset[places].astype(np.int64))
+    # Where there is no CUDA the copy below must be what complains, in torch's own words.
+    if torch.device(device).type == "cuda" and torch.cuda.is_available():
+        windows = windows.pin_memory()
+    windows = windows.to(device, non_blocking=True)
+    return windows[:, :-1], windows[:, 1:]
+
+
+@dataclass(frozen=True)
+class SequenceSampler:
+    """Number all sequences of a run: sequence k begins at a pseudo-random place given by (seed, k).
+
+    Philox is a block cipher in counter mode (Salmon et al. 2011): number k is computed, not
+    reached. Its raw output is the same in every version of numpy, which that of
+    `Generator.integers` is not promised to be.
+    """
+
+    seed: int
+    num_tokens: int
+    context_length: int
+    batch_size: int
+
+    def starts(self, step: int) -> npt.NDArray[np.int64]:
+        """Return where the sequences of `step` (counted from 1) begin, in their order."""
+        generator = np.random.Philox(key=self.seed, counter=[0, 0, 0, step])
+        raw = generator.random_raw(self.batch_size)
+        # 2^64 exceeds any number of starts so far that the remainder's bias is below 1e-8.
+        return (raw % np.uint64(self.num_tokens - self.context_length)).astype(np.int64)

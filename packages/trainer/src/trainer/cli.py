@@ -1,0 +1,139 @@
+"""The commands `train` and `trainer`: flags in, one-line errors out.
+
+Exit status: 0, 2 for bad input, 3 for a corrupt checkpoint, 4 for a full disk or too little memory,
+130 after Ctrl-C. `GROUNDUP_TRACEBACK=1` in the environment shows where an error came from.
+
+What needs torch is imported late, so that a terminal says at once that something is happening.
+"""
+
+import dataclasses
+import errno
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trainer.config import TrainConfig
+
+TRAIN_HELP = """Train a language model: from raw text to a model one can talk to.
+
+  train                                 preset tiny: little stories, two minutes on a CPU
+  train --data.corpus FILE.txt          the same from a text of your own
+  train tinystories --data.corpus FILE  a preset for real work
+  train --config FILE.toml              settings from a file, below those of the command line
+  train --run-dir runs/tiny-001         go on with a run
+
+Presets: {presets}.
+"""
+
+
+def train_command(arguments: Sequence[str] | None = None) -> int:
+    """Run `train [PRESET] [--config FILE.toml] [--flag value ...]`; return the exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    return guarded("train", lambda: train(given))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `trainer COMMAND ...`; return the exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+
+    def run() -> None:
+        with loading():
+            from trainer.commands import run_command
+        run_command(given)
+
+    return guarded("trainer", run)
+
+
+def train(arguments: Sequence[str]) -> None:
+    """Read the command line and train."""
+    with loading():
+        from trainer.display import Display
+        from trainer.flags import parse_train_config, split_arguments
+        from trainer.presets import PRESETS
+        from trainer.session import run_training
+
+        preset, file, flags = split_arguments(arguments)
+        name, base = starting_point(preset, flags)
+    config = parse_train_config(
+        flags,
+        base,
+        prog="train [PRESET] [--config FILE.toml]",
+        description=TRAIN_HELP.format(presets=", ".join(PRESETS)),
+        file=file,
+    )
+    run_training(config, name, ["train", *arguments], Display())
+
+
+def starting_point(preset: str | None, flags: Sequence[str]) -> "tuple[str, TrainConfig]":
+    """Return the name and the configuration that file and flags are laid over.
+
+    That is the preset; or, if none is named and the run directory holds a run, its configuration.
+    """
+    from trainer.flags import config_from_mapping, unknown_word, value_of
+    from trainer.presets import DEFAULT_PRESET, PRESETS
+    from trainer.run_directory import RunDirectory, read_json
+
+    if preset is not None and preset not in PRESETS:
+        otherwise = f"there are {', '.join(PRESETS)}"
+        raise ValueError(unknown_word("preset", preset, PRESETS, otherwise=otherwise))
+    directory = value_of("--run-dir", flags)
+    if preset is None and directory:
+        run = RunDirectory(Path(directory))
+        if run.holds_run():
+            saved = config_from_mapping(run.read_config(), run.config)
+            name = str(read_json(run.record).get("preset", "")) or DEFAULT_PRESET
+            # `--resume never` was meant for that one command.
+            return name, dataclasses.replace(saved, resume="auto")
+    name = preset or DEFAULT_PRESET
+    return name, PRESETS[name]
+
+
+def guarded(name: str, command: Callable[[], None]) -> int:
+    """Run a command; turn what a person can mend into one line on standard error."""
+    # What the tokenizer would log is shown by our own display.
+    logging.getLogger("bpe").addHandler(logging.NullHandler())
+    try:
+        command()
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, MemoryError, RuntimeError) as error:
+        status = exit_status(error)
+        if status is None or os.environ.get("GROUNDUP_TRACEBACK"):
+            raise
+        print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
+        return status
+    return 0
+
+
+def exit_status(error: BaseException) -> int | None:
+    """Return the exit status for an error, or None for one that is a mistake of ours."""
+    from torch import OutOfMemoryError
+
+    from trainer.checkpoints import CorruptCheckpointError
+
+    if isinstance(error, CorruptCheckpointError):
+        return 3
+    if isinstance(error, MemoryError | OutOfMemoryError):
+        return 4
+    if isinstance(error, OSError):
+        return 4 if error.errno in (errno.ENOSPC, errno.EDQUOT) else 2
+    return 2 if isinstance(error, ValueError) else None
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Say on a terminal that the libraries are being loaded, and wipe that out again."""
+    shown = sys.stderr.isatty()
+    if shown:
+        print("loading ...", end="", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        if shown:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)

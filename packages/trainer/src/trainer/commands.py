@@ -1,0 +1,138 @@
+"""The subcommands of `trainer`: prepare, evaluate, verify."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from sampling.run_directory import load_run
+from trainer import checkpoints
+from trainer.config import DataConfig
+from trainer.devices import resolve_device
+from trainer.display import Display
+from trainer.evaluation import evaluate, fixed_windows
+from trainer.flags import parse, unknown_word
+from trainer.prepare import prepare
+from trainer.prepared import open_prepared
+from trainer.run_directory import RunDirectory, read_json
+from trainer.summary import human_count, losses, verdict
+
+COMMANDS = {
+    "prepare": "from text files: split them, train a tokenizer, encode",
+    "evaluate": "measure a run's model on all of its validation text",
+    "verify": "compare a run's checkpoints with their manifests",
+}
+
+
+@dataclass(frozen=True)
+class PrepareFlags:
+    """Make a directory of tokens that `train --data.tokens DIR` reads."""
+
+    from_files: tuple[Path, ...] = ()
+    """Text files in UTF-8."""
+    val_files: tuple[Path, ...] = ()
+    """Text files to validate on; without them the end of the text is kept for that."""
+    out: Path | None = None
+    """Where the tokens go; by default a directory below data/ that is named after their content."""
+    vocab_size: int = 10_000
+    """Size of the vocabulary; 257 is bytes and one special token, without merges."""
+    special_token: str = "<|endoftext|>"
+    """Separates documents; the files may contain it."""
+    val_fraction: float = 0.1
+    """Share of the bytes that is kept for validation."""
+
+
+@dataclass(frozen=True)
+class EvaluateFlags:
+    """Measure a run's model on all of its validation tokens."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = Path()
+    """Directory of a run."""
+    tokens: Path | None = None
+    """Measure on the validation tokens of this directory instead of the run's own."""
+    batch_size: int = 32
+    """Windows that pass through the model at once."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute."""
+
+
+@dataclass(frozen=True)
+class VerifyFlags:
+    """Compare a run's checkpoints with their manifests."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = Path()
+    """Directory of a run."""
+
+
+def run_command(arguments: Sequence[str]) -> None:
+    """Run the subcommand that the first argument names."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print("usage: trainer COMMAND [--flag value ...]\n")
+        for name, what in COMMANDS.items():
+            print(f"  trainer {name:<10}{what}")
+        print("\n`trainer COMMAND --help` lists its flags; `train` trains.")
+        return
+    name, rest = arguments[0], arguments[1:]
+    prog = f"trainer {name}"
+    if name == "prepare":
+        _prepare(parse(rest, PrepareFlags(), prog=prog))
+    elif name == "evaluate":
+        _evaluate(parse(rest, EvaluateFlags(), prog=prog))
+    elif name == "verify":
+        _verify(parse(rest, VerifyFlags(), prog=prog))
+    else:
+        otherwise = f"there are {', '.join(COMMANDS)}"
+        raise ValueError(unknown_word("command", name, COMMANDS, otherwise=otherwise))
+
+
+def _prepare(flags: PrepareFlags) -> None:
+    if not flags.from_files:
+        raise ValueError("trainer prepare needs text: --from-files FILE...")
+    data = DataConfig(
+        corpus=flags.from_files,
+        val_corpus=flags.val_files,
+        vocab_size=flags.vocab_size,
+        special_token=flags.special_token,
+        val_fraction=flags.val_fraction,
+    )
+    display = Display()
+    directory = prepare(data, display, out=flags.out)
+    display.blank()
+    display.command(f"uv run --package trainer train --data.tokens {directory}", "train on it")
+
+
+def _evaluate(flags: EvaluateFlags) -> None:
+    device = resolve_device(flags.device)
+    model, tokenizer = load_run(flags.run, device=device)
+    record = read_json(RunDirectory(flags.run).record)
+    data = open_prepared(flags.tokens or Path(record["data"]["directory"]))
+    if data.tokenizer.sha256 != tokenizer.sha256:
+        raise ValueError(f"{data.directory}: encoded by another tokenizer than {flags.run}'s")
+    context_length = model.config.context_length
+    data.check_context(context_length)
+    starts = fixed_windows(len(data.valid), context_length, len(data.valid))
+    display = Display()
+    with display.progress("evaluating", len(starts)) as meter:
+        loss = evaluate(
+            model,
+            data.valid,
+            starts,
+            context_length,
+            batch_size=flags.batch_size,
+            device=device,
+            progress=meter.update_share,
+        )
+    measured = human_count(len(starts) * context_length)
+    display.line(f"{measured} tokens: {verdict(losses(data, loss))}")
+
+
+def _verify(flags: VerifyFlags) -> None:
+    run = RunDirectory(flags.run)
+    found = checkpoints.steps(run.checkpoints)
+    if not found:
+        raise ValueError(f"{flags.run} holds no checkpoint")
+    for directory in found:
+        checkpoint = checkpoints.verify(directory)
+        print(f"{directory}: step {checkpoint.step}, size and SHA-256 of every file are right")

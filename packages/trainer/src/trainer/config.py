@@ -1,0 +1,245 @@
+"""The configuration of a run: frozen dataclasses, one field per flag.
+
+Every number of a run is a field here, so that the resolved configuration, written to the run
+directory as `config.json`, says the whole of what was done. Rules that one field alone can break
+are checked on construction; whether a setting has an effect at all is checked where flags are read.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from nn import ModelConfig
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the tokens come from."""
+
+    corpus: tuple[Path, ...] = ()
+    """Text files in UTF-8; everything is made from them: split, tokenizer, tokens."""
+    val_corpus: tuple[Path, ...] = ()
+    """Text files to validate on; without them the end of the corpus is kept for that."""
+    tokens: Path | None = None
+    """A directory that `trainer prepare` made: train.npy, valid.npy, tokenizer/."""
+    vocab_size: int = 10_000
+    """Size of the vocabulary; 257 is bytes and one special token, without merges."""
+    special_token: str = "<|endoftext|>"
+    """Separates documents; text files may contain it."""
+    val_fraction: float = 0.1
+    """Share of the bytes, from the end of the text, that is kept for validation."""
+    max_val_bytes: int = 10_000_000
+    """No more than this is kept for validation, however long the text."""
+    tokenizer_bytes: int = 1_000_000_000
+    """The tokenizer learns from the first bytes of the training text, up to this many."""
+    stories_bytes: int = 8_000_000
+    """How much the story grammar writes where no text is given; 0 where text must be given."""
+    cache: Path = Path("data")
+    """Prepared data is kept here, in a directory named after its content."""
+
+    def __post_init__(self) -> None:
+        least = 256 + 1
+        if self.vocab_size < least:
+            raise ValueError(
+                f"data.vocab_size={self.vocab_size} is below {least}: 256 bytes and 1 special token"
+            )
+        if not 0 < self.val_fraction < 1:
+            raise ValueError(f"data.val_fraction={self.val_fraction} is not between 0 and 1")
+        _check_positive("data", self, "max_val_bytes", "tokenizer_bytes")
+        if self.stories_bytes < 0:
+            raise ValueError(f"data.stories_bytes={self.stories_bytes} is negative")
+        if not self.special_token:
+            raise ValueError("data.special_token='' is empty: documents need a separator")
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """How weights change."""
+
+    name: Literal["adamw", "muon"] = "adamw"
+    """Muon takes the matrices of the layers and leaves embeddings, head and gains to AdamW."""
+    lr: float = 1e-3
+    """Peak learning rate of AdamW."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    """AdamW's decay rates of the two moments."""
+    eps: float = 1e-8
+    """AdamW's guard against a division by zero."""
+    weight_decay: float = 0.1
+    """Decoupled decay of the matrices; gains and embeddings are not decayed."""
+    max_grad_norm: float = 1.0
+    """Gradients are scaled down to this global norm."""
+    muon_lr: float = 0.02
+    """Peak learning rate of Muon."""
+    muon_momentum: float = 0.95
+    """Muon's momentum."""
+
+    def __post_init__(self) -> None:
+        _check_positive("optimizer", self, "lr", "eps", "max_grad_norm", "muon_lr")
+        if self.weight_decay < 0:
+            raise ValueError(f"optimizer.weight_decay={self.weight_decay} is negative")
+        for name, value in (
+            ("betas[0]", self.betas[0]),
+            ("betas[1]", self.betas[1]),
+            ("muon_momentum", self.muon_momentum),
+        ):
+            if not 0 <= value < 1:
+                raise ValueError(f"optimizer.{name}={value} is not in [0, 1)")
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """How the learning rates move over the run."""
+
+    name: Literal["cosine", "wsd", "constant"] = "cosine"
+    """Cosine decay; warm-up, stable, decay (wsd); or warm-up and then no change."""
+    warmup_steps: int = 100
+    """Steps in which the rate rises linearly to its peak."""
+    min_lr_ratio: float = 0.1
+    """The last learning rate as a share of the peak (cosine and wsd)."""
+    decay_ratio: float = 0.2
+    """Share of the steps, at the end, in which wsd decays."""
+
+    def __post_init__(self) -> None:
+        if self.warmup_steps < 0:
+            raise ValueError(f"schedule.warmup_steps={self.warmup_steps} is negative")
+        for name in ("min_lr_ratio", "decay_ratio"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise ValueError(f"schedule.{name}={value} is not between 0 and 1")
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """How the loss on held-out text is measured."""
+
+    every: int = 500
+    """Steps between two evaluations."""
+    windows: int = 256
+    """Windows of one evaluation, at fixed places spread evenly over the validation tokens."""
+    final_windows: int = 4096
+    """The same for the evaluation after the last step."""
+
+    def __post_init__(self) -> None:
+        _check_positive("eval", self, "every", "windows", "final_windows")
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """When the state of the run is saved."""
+
+    every: int = 1000
+    """Steps between two checkpoints; the last step is always saved."""
+    keep: int = 2
+    """How many of the latest checkpoints stay on the disk."""
+
+    def __post_init__(self) -> None:
+        _check_positive("checkpoint", self, "every", "keep")
+
+
+@dataclass(frozen=True)
+class SampleConfig:
+    """What the model is asked to write during the run."""
+
+    every: int = 500
+    """Steps between two samples; 0 writes one after the last step only."""
+    prompt: str | None = None
+    """How the text begins; None takes the first words of the validation text."""
+    max_tokens: int = 200
+    """The longest sample, in tokens."""
+    temperature: float = 0.8
+    """Below 1 the likelier tokens are preferred; 0 is greedy."""
+    top_p: float | None = 0.95
+    """Sample from the likeliest tokens that hold this much of the probability."""
+
+    def __post_init__(self) -> None:
+        _check_positive("sample", self, "max_tokens")
+        if self.every < 0:
+            raise ValueError(f"sample.every={self.every} is negative")
+        if self.temperature < 0:
+            raise ValueError(f"sample.temperature={self.temperature} is negative")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise ValueError(f"sample.top_p={self.top_p} is not in (0, 1]")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Train a language model: from raw text to a model one can talk to."""
+
+    run_dir: Path | None = None
+    """Where the run is kept; a new name under runs/ is chosen when it is not given."""
+    seed: int = 0
+    """Decides the first weights, the order of the sequences and the samples."""
+    max_steps: int = 1000
+    """Optimizer steps."""
+    batch_size: int = 32
+    """Sequences of one optimizer step, over all its parts."""
+    gradient_accumulation: int = 1
+    """Parts in which a step's sequences pass through the model, one after the other."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """auto: the GPU where torch finds one (CUDA), else the CPU."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16: products in bfloat16 by autocast; weights and optimizer stay in float32."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """torch.compile the model; auto does so on CUDA."""
+    resume: Literal["auto", "never"] = "auto"
+    """auto: go on from the run directory's last checkpoint; never: set the old run aside."""
+    log_every: int = 10
+    """Steps between two lines of metrics.jsonl."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    eval: EvalConfig = field(default_factory=EvalConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    sample: SampleConfig = field(default_factory=SampleConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("max_steps", "batch_size", "gradient_accumulation", "log_every"):
+            value = getattr(self, name)
+            if value < 1:
+                raise ValueError(f"{name}={value} is not positive")
+        if self.seed < 0:
+            raise ValueError(f"seed={self.seed} is negative")
+        if self.batch_size % self.gradient_accumulation:
+            raise ValueError(
+                f"batch_size={self.batch_size} is not divisible by "
+                f"gradient_accumulation={self.gradient_accumulation}"
+            )
+
+    @property
+    def tokens_per_step(self) -> int:
+        return self.batch_size * self.model.context_length
+
+
+def to_mapping(config: Any) -> dict[str, Any]:
+    """Turn a configuration into nested plain data that JSON and TOML can hold (paths as text)."""
+    mapping: dict[str, Any] = {}
+    for entry in dataclasses.fields(config):
+        value = getattr(config, entry.name)
+        if dataclasses.is_dataclass(value):
+            mapping[entry.name] = to_mapping(value)
+        elif isinstance(value, Path):
+            mapping[entry.name] = str(value)
+        elif isinstance(value, tuple):
+            mapping[entry.name] = [str(v) if isinstance(v, Path) else v for v in value]
+        else:
+            mapping[entry.name] = value
+    return mapping
+
+
+def flatten(mapping: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the leaves of a nested mapping as (dotted key, value)."""
+    for key, value in mapping.items():
+        if isinstance(value, dict):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _check_positive(section: str, config: Any, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if value <= 0:
+            raise ValueError(f"{section}.{name}={value} is not positive")

@@ -1,0 +1,99 @@
+"""Raw text files: check that they are text, join them, and split off the validation part.
+
+Files pass in blocks, so a corpus may be larger than memory, and every byte of it arrives unchanged.
+"""
+
+import mmap
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bpe.text_file import TextFile
+
+BLOCK = 1 << 22
+BORDER_SEARCH = 1 << 20
+
+
+def corpus_size(files: Sequence[Path]) -> int:
+    """Return the bytes of all files; raise ValueError for one that is missing or empty."""
+    total = 0
+    for file in files:
+        if not file.exists():
+            raise ValueError(f"corpus {file}: no such file")
+        if not file.is_file():
+            raise ValueError(f"corpus {file}: not a file; name the text files one by one")
+        size = file.stat().st_size
+        if size == 0:
+            raise ValueError(f"corpus {file} is empty: give a file with text in it")
+        total += size
+    return total
+
+
+def join_files(
+    files: Sequence[Path], destination: Path, separator: bytes, *, progress: Callable[[int], object]
+) -> None:
+    """Write all files into one, with `separator` between two of them.
+
+    `progress` is told the number of bytes of each block. Raises ValueError that names file, offset
+    and line of the first byte that is not UTF-8.
+    """
+    with destination.open("wb") as out:
+        for index, file in enumerate(files):
+            if index:
+                out.write(separator)
+            for text in TextFile(file, piece_bytes=BLOCK):
+                progress(out.write(text.encode()))
+
+
+def split_tail(text: Path, tail: Path, target: int, separator: bytes) -> None:
+    """Move about the last `target` bytes of the file `text` into the new file `tail`.
+
+    The cut falls after a separator where one is near, else after a line, else between two
+    characters, so that no document, line or character is torn if that can be helped.
+    """
+    size = text.stat().st_size
+    with text.open("r+b") as file:
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            cut = _border(data, max(1, size - target), separator)
+            with tail.open("wb") as out:
+                for start in range(cut, size, BLOCK):
+                    out.write(data[start : start + BLOCK])
+        file.truncate(cut)
+
+
+def first_bytes(text: Path, destination: Path, limit: int) -> Path:
+    """Return `text` itself if it is no longer than `limit`, else a copy of its first lines."""
+    if text.stat().st_size <= limit:
+        return text
+    with text.open("rb") as source, destination.open("wb") as out:
+        left = limit
+        while left and (block := source.read(min(BLOCK, left))):
+            left -= len(block)
+            out.write(block)
+    with (
+        destination.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+    ):
+        line_end = data.rfind(b"\n")
+        cut = line_end + 1 if line_end >= 0 else _character_start(data, limit, -1)
+    os.truncate(destination, cut)
+    return destination
+
+
+def _border(data: mmap.mmap, wanted: int, separator: bytes) -> int:
+    # Never further than half of the tail, or a text with few borders would lose its tail.
+    reach = min(BORDER_SEARCH, (len(data) - wanted) // 2)
+    for mark in (separator, b"\n"):
+        found = data.find(mark, wanted, wanted + reach)
+        if found < 0:
+            found = data.rfind(mark, max(0, wanted - reach), wanted)
+        if found >= 0:
+            return found + len(mark)
+    return _character_start(data, wanted, 1)
+
+
+def _character_start(data: mmap.mmap, place: int, direction: int) -> int:
+    # Bytes 10xxxxxx continue a character; any other byte starts one.
+    while 0 < place < len(data) and data[place] & 0xC0 == 0x80:
+        place += direction
+    return place

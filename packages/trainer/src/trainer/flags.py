@@ -1,0 +1,242 @@
+"""From a command line to a configuration: preset, then file, then flags, each over the one before.
+
+A TOML file is turned into the flags it stands for and parsed together with the command line, so
+that there is one parser, and rules that join two settings see both. Mistakes come back as one line
+that names the nearest right word.
+"""
+
+import contextlib
+import dataclasses
+import difflib
+import io
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tyro
+
+from trainer.config import TrainConfig, flatten, to_mapping
+
+Config = TypeVar("Config")
+
+# A setting that only another setting switches on: (setting, switch, the value that it needs).
+CONDITIONAL = (
+    ("optimizer.muon_lr", "optimizer.name", "muon"),
+    ("optimizer.muon_momentum", "optimizer.name", "muon"),
+    ("schedule.decay_ratio", "schedule.name", "wsd"),
+)
+MODEL_VOCAB, DATA_VOCAB = "model.vocab_size", "data.vocab_size"
+
+
+def parse_train_config(
+    arguments: Sequence[str],
+    base: TrainConfig,
+    *,
+    prog: str = "train",
+    description: str = "",
+    file: Path | None = None,
+) -> TrainConfig:
+    """Lay the settings of `file` (TOML) and then the flags in `arguments` over `base`.
+
+    Raises ValueError with one line: an unknown or malformed setting (with the nearest known one),
+    or a setting that would have no effect.
+    """
+    known = [key for key, _ in flatten(to_mapping(base))]
+    settings = _read_toml(file, known) if file else {}
+    from_file = list(flags_of(settings))
+    try:
+        config = parse([*from_file, *arguments], base, prog=prog, description=description)
+    except ValueError as error:
+        if file and any(flag.partition("=")[0] in str(error) for flag in from_file):
+            raise ValueError(f"{error} (in {file}, or the flags over it)") from None
+        raise
+    given = set(settings) | {flag_key(a) for a in arguments if a.startswith("--")}
+    return _reconcile(config, given)
+
+
+def config_from_mapping(mapping: Mapping[str, Any], where: Path) -> TrainConfig:
+    """Build a configuration from the nested mapping that `to_mapping` made of one.
+
+    Raises ValueError that names `where` for settings that are unknown or malformed.
+    """
+    base = TrainConfig()
+    defaults = dict(flatten(to_mapping(base)))
+    settings = dict(flatten(dict(mapping)))
+    for key in settings:
+        if key not in defaults:
+            raise ValueError(f"{where}: unknown setting {key!r}; it may be of another version")
+    changed = {key: value for key, value in settings.items() if value != defaults[key]}
+    try:
+        return parse(list(flags_of(changed)), base, prog="train")
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+
+
+def split_arguments(arguments: Sequence[str]) -> tuple[str | None, Path | None, list[str]]:
+    """Return the preset, the file of `--config` and the other flags of a command line."""
+    rest = list(arguments)
+    preset = rest.pop(0) if rest and not rest[0].startswith("-") else None
+    file = None
+    for index, argument in enumerate(rest):
+        flag, equals, value = argument.partition("=")
+        if flag != "--config":
+            continue
+        if not equals and index + 1 == len(rest):
+            raise ValueError("--config needs a file: --config FILE.toml")
+        file = Path(value if equals else rest[index + 1])
+        del rest[index : index + (1 if equals else 2)]
+        break
+    return preset, file, rest
+
+
+def value_of(flag: str, arguments: Sequence[str]) -> str | None:
+    """Return the value that a command line gives to `flag`, None where it gives none."""
+    found = None
+    for index, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if name.replace("_", "-") == flag:
+            found = value if equals else "".join(arguments[index + 1 : index + 2])
+    return found
+
+
+def parse(arguments: Sequence[str], base: Config, *, prog: str, description: str = "") -> Config:
+    """Parse flags over the dataclass instance `base`, with errors as one-line ValueErrors.
+
+    `--help` prints and raises SystemExit(0).
+    """
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors):
+            config, unknown = tyro.cli(
+                type(base),
+                default=base,
+                args=list(arguments),
+                prog=prog,
+                description=description or None,
+                return_unknown_args=True,
+            )
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise ValueError(_one_line(errors.getvalue())) from None
+    if unknown:
+        raise ValueError(_unknown_argument(unknown[0], base))
+    return config
+
+
+def flags_of(settings: Mapping[str, Any]) -> Iterable[str]:
+    """Yield the command-line flags that stand for settings given as {dotted key: value}."""
+    for key, value in settings.items():
+        flag = "--" + key.replace("_", "-")
+        if isinstance(value, bool):
+            section, _, name = flag.rpartition(".")
+            off = f"{section}.no-{name}" if section else f"--no-{flag.removeprefix('--')}"
+            yield flag if value else off
+        elif isinstance(value, list | tuple):
+            yield flag
+            yield from (str(item) for item in value)
+        else:
+            yield f"{flag}={value}"
+
+
+def flag_key(flag: str) -> str:
+    """Return the setting that a flag names: `--model.d-model=64` sets `model.d_model`."""
+    key = flag.removeprefix("--").partition("=")[0].replace("-", "_")
+    return re.sub(r"(^|\.)no_", r"\1", key)
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known name that `word` was probably meant to be, or None.
+
+    A setting named without its section counts as near: `lr` for `optimizer.lr`.
+    """
+    names = list(known)
+    last_parts = [name for name in names if name.rpartition(".")[2] == word]
+    if len(last_parts) == 1:
+        return last_parts[0]
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    return close[0] if close else None
+
+
+def unknown_word(kind: str, word: str, known: Iterable[str], *, otherwise: str) -> str:
+    """Say in one line that `word` is unknown, with the nearest known name or else `otherwise`."""
+    suggestion = nearest(word, known)
+    hint = f"did you mean {suggestion!r}?" if suggestion else otherwise
+    return f"unknown {kind} {word!r}: {hint}"
+
+
+def _read_toml(file: Path, known: Sequence[str]) -> dict[str, Any]:
+    try:
+        mapping = tomllib.loads(file.read_bytes().decode("utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"--config {file}: no such file") from None
+    except OSError as error:
+        raise ValueError(f"--config {file}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} is not valid TOML: {error}") from None
+    settings = {key.replace("-", "_"): value for key, value in flatten(mapping)}
+    for key in settings:
+        if key not in known:
+            raise ValueError(
+                f"{file}: {unknown_word('setting', key, known, otherwise='see train --help')}"
+            )
+    return settings
+
+
+def _unknown_argument(argument: str, base: Any) -> str:
+    if not argument.startswith("-"):
+        return f"unexpected argument {argument!r}: settings are given as --name value"
+    known = [key for key, _ in flatten(to_mapping(base))]
+    word = flag_key(argument)
+    suggestion = nearest(word, known)
+    flag = argument.partition("=")[0]
+    if suggestion is None:
+        return f"unknown flag {flag!r}: see --help"
+    return f"unknown flag {flag!r}: did you mean '--{suggestion.replace('_', '-')}'?"
+
+
+def _one_line(box: str) -> str:
+    """Take the message out of the box that tyro draws round it."""
+    message: list[str] = []
+    for line in box.splitlines():
+        text = line.strip("│ ").rstrip()
+        if text and set(text) <= set("─"):
+            break
+        if not text.startswith(("╭", "╰")) and text:
+            message.append(text)
+    joined = " ".join(message)
+    return re.sub(r"^Error parsing (?!--)[\w.]+: ", "", joined)
+
+
+def _reconcile(config: TrainConfig, given: set[str]) -> TrainConfig:
+    """Refuse settings without effect and let the two vocabulary sizes agree."""
+    if "data.corpus" in given and "data.tokens" in given:
+        raise ValueError("data.corpus and data.tokens exclude each other: give one of them")
+    # A configuration that is laid over may name the other one.
+    if "data.corpus" in given:
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, tokens=None))
+    if "data.tokens" in given:
+        data = dataclasses.replace(config.data, corpus=(), val_corpus=())
+        config = dataclasses.replace(config, data=data)
+    values = dict(flatten(to_mapping(config)))
+    for setting, switch, needed in CONDITIONAL:
+        if setting in given and values[switch] != needed:
+            raise ValueError(
+                f"{setting} has no effect with {switch}={values[switch]!r}: "
+                f"add --{switch} {needed} or leave it out"
+            )
+    model_size, data_size = config.model.vocab_size, config.data.vocab_size
+    if MODEL_VOCAB in given and DATA_VOCAB in given:
+        if model_size < data_size:
+            raise ValueError(f"{MODEL_VOCAB}={model_size} is smaller than {DATA_VOCAB}={data_size}")
+    elif MODEL_VOCAB in given:
+        config = dataclasses.replace(
+            config, data=dataclasses.replace(config.data, vocab_size=model_size)
+        )
+    elif DATA_VOCAB in given:
+        config = dataclasses.replace(
+            config, model=dataclasses.replace(config.model, vocab_size=data_size)
+        )
+    return config

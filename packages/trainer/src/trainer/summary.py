@@ -1,0 +1,165 @@
+"""What a person is told before the first step and after the last one."""
+
+import json
+import math
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from nn.accounting import count_parameters
+from trainer.config import TrainConfig
+from trainer.display import Display
+from trainer.evaluation import bits_per_byte, perplexity
+from trainer.loop import Outcome
+from trainer.prepared import PreparedData
+from trainer.run_directory import RunDirectory
+
+
+def describe_model(
+    display: Display, config: TrainConfig, data: PreparedData, device: torch.device
+) -> None:
+    """Say what is about to be trained, and how."""
+    model = config.model
+    parameters = sum(count_parameters(model).values())
+    display.stage("Model", "a Transformer whose weights are random numbers so far")
+    display.detail(
+        f"{human_count(parameters)} parameters: {model.num_layers} layers of width "
+        f"{model.d_model}, {model.num_heads} heads, up to {model.context_length} tokens at once"
+    )
+    tokens = config.max_steps * config.tokens_per_step
+    display.stage(
+        "Training", "guesses the next token, everywhere at once, and corrects itself each time"
+    )
+    passes = tokens / len(data.train)
+    display.detail(
+        f"{config.max_steps:,} steps of {config.batch_size} sequences: "
+        f"{human_count(tokens)} tokens, {passes:.1f} times the text; "
+        f"{config.optimizer.name} on {device}"
+    )
+    guess = math.log(model.vocab_size)
+    floor = "" if data.floor is None else f"; no model can go below {data.floor:.3f}"
+    display.detail(f"guessing blindly, the loss is {guess:.2f} nats per token{floor}")
+
+
+def show_outcome(
+    display: Display, config: TrainConfig, run: RunDirectory, data: PreparedData, outcome: Outcome
+) -> dict[str, Any]:
+    """Draw the curves, print the result, and return it as plain data."""
+    result = {
+        "steps": outcome.steps,
+        "tokens": outcome.tokens,
+        "seconds": round(outcome.seconds, 1),
+        "train_loss": outcome.train_loss,
+        **losses(data, outcome.val_loss),
+    }
+    display.stage("Result", "measured on text that the model has never seen")
+    with display.progress("drawing the curves"):
+        # matplotlib takes a second to import, and --help needs none of it.
+        from trainer.plots import plot_curves
+
+        title = f"{run.path.name}: {outcome.steps:,} steps, {human_count(outcome.tokens)} tokens"
+        plot_curves(list(run.read_metrics()), run.curves, title=title, floor=data.floor)
+    display.result("training loss", f"{outcome.train_loss:.3f}", "nats per token, last batch")
+    display.result("validation loss", f"{outcome.val_loss:.3f}", "nats per token")
+    display.result(
+        "perplexity",
+        f"{result['perplexity']:.2f}",
+        "as unsure as between that many equally likely tokens",
+    )
+    display.result("time", human_time(outcome.seconds), f"{human_count(outcome.tokens)} tokens")
+    for text in outcome.samples:
+        display.blank()
+        display.sample("it writes", text, limit=2000)
+    display.blank()
+    display.stage("Files", str(run.path))
+    display.result("model/ tokenizer/", "what generate reads")
+    display.result("curves.png", "the losses over the steps")
+    display.result("samples.md", "what it wrote on the way")
+    display.result("metrics.jsonl", "every logged step", "with config.json, run.json, checkpoints/")
+    display.blank()
+    display.stage("Next", "three commands to try")
+    for text, note in next_commands(config, run, data, outcome):
+        display.command(text, note)
+    display.blank()
+    display.line(verdict(result))
+    return result
+
+
+def verdict(result: Mapping[str, Any]) -> str:
+    """Say in one line how good the model is, against the best possible where that is known."""
+    loss = f"validation loss {result['val_loss']:.3f} nats per token"
+    if "bits_per_byte" not in result:
+        return loss
+    loss += f" = {result['bits_per_byte']:.4f} bits per byte"
+    if "entropy_floor" not in result:
+        return loss
+    return (
+        f"{loss}; entropy of the text {result['entropy_floor']:.3f} = "
+        f"{result['entropy_floor_bits_per_byte']:.4f}: {result['above_floor']:.3f} above the floor"
+    )
+
+
+def next_commands(
+    config: TrainConfig, run: RunDirectory, data: PreparedData, outcome: Outcome
+) -> list[tuple[str, str]]:
+    """Return commands that make sense after this run, each with what it does."""
+    words = outcome.samples[0].split()[:4] if outcome.samples else []
+    prompt = "Once upon a time" if data.floor is not None else " ".join(words) or "The"
+    path = shlex.quote(str(run.path))
+    train = "uv run --package trainer train"
+    return [
+        (
+            f"uv run --package sampling generate {path} --prompt {json.dumps(prompt)}",
+            "let it go on with your words",
+        ),
+        (f"{train} --data.corpus FILE.txt", "train on a text of your own"),
+        (f"{train} --run-dir {path} --max-steps {2 * config.max_steps}", "train twice as long"),
+    ]
+
+
+def losses(data: PreparedData, val_loss: float) -> dict[str, float]:
+    """Return a validation loss in every unit, and beside the floor, as far as the data tells."""
+    found = {"val_loss": val_loss, "perplexity": perplexity(val_loss)}
+    if data.valid_bytes:
+        found["bits_per_byte"] = bits_per_byte(val_loss, len(data.valid), data.valid_bytes)
+    if data.floor is not None and data.valid_bytes:
+        found["entropy_floor"] = data.floor
+        found["entropy_floor_bits_per_byte"] = bits_per_byte(
+            data.floor, len(data.valid), data.valid_bytes
+        )
+        found["above_floor"] = val_loss - data.floor
+    return found
+
+
+def show_finished(
+    display: Display, config: TrainConfig, run: RunDirectory, record: Mapping[str, Any]
+) -> None:
+    """Say that there is nothing left to do in a run directory."""
+    steps = record["result"]["steps"]
+    display.line(f"{run.path} is finished: {steps:,} of {config.max_steps:,} steps")
+    display.command(
+        f"uv run --package trainer train --run-dir {shlex.quote(str(run.path))} "
+        f"--max-steps {2 * config.max_steps}",
+        "train it longer",
+    )
+    display.blank()
+    display.line(verdict(record["result"]))
+
+
+def human_count(number: float) -> str:
+    """Return a count as people say it: 1.12 million."""
+    for size, name in ((1e9, "billion"), (1e6, "million")):
+        if number >= size:
+            return f"{number / size:.3g} {name}"
+    return f"{number:,.0f}"
+
+
+def human_time(seconds: float) -> str:
+    """Return a duration as people say it: 1 min 32 s."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
