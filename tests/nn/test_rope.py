@@ -6,6 +6,7 @@ import reference
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from jaxtyping import TypeCheckError
 
 from nn import RotaryPositionalEmbedding, rope
 
@@ -90,6 +91,11 @@ def test_rope_tables_are_exact_at_far_positions() -> None:
     # In float32 the angle alone would be off by 2^-8 here.
     module = RotaryPositionalEmbedding(1e4, 2, 100_004)
     assert float(module.cos[100_003, 0]) == np.float32(np.cos(100_003.0))
+
+
+def test_rope_refuses_angles_for_another_size() -> None:
+    with pytest.raises(TypeCheckError, match="cos"):
+        rope(torch.randn(5, 6), torch.ones(5, 1), torch.ones(5, 1))
 
 
 def test_rope_has_no_state() -> None:

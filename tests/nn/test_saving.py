@@ -49,6 +49,19 @@ def test_loaded_model_can_be_trained_on(saved: Path) -> None:
     assert all(p.requires_grad and p.is_leaf for p in model.parameters())
 
 
+def test_loaded_weights_are_no_windows_on_the_file(saved: Path) -> None:
+    for parameter in TransformerLM.load(saved).parameters():
+        assert parameter.untyped_storage().nbytes() == parameter.nbytes
+
+
+def test_model_can_be_saved_in_the_current_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    build().save(".")
+    TransformerLM.load(".")
+
+
 def test_tied_weights_are_stored_once_and_tied_again(tmp_path: Path) -> None:
     build(tied_embeddings=True).save(tmp_path / "model")
     stored = safetensors.torch.load_file(tmp_path / "model" / "model.safetensors")

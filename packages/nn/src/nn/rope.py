@@ -21,8 +21,8 @@ from nn.token_ids import check_ids
 @contract
 def rope(
     x: Float[Tensor, "*batch d_k"],
-    cos: Float[Tensor, "*#batch half_d_k"],
-    sin: Float[Tensor, "*#batch half_d_k"],
+    cos: Float[Tensor, "*#batch d_k//2"],
+    sin: Float[Tensor, "*#batch d_k//2"],
 ) -> Float[Tensor, "*batch d_k"]:
     """Turn each pair (2k, 2k+1) of `x` by the angle whose cosine and sine are given.
 

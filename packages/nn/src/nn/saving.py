@@ -40,7 +40,7 @@ def write_model_directory(
     """
     from safetensors.torch import save_file
 
-    target = Path(directory)
+    target = Path(directory).resolve()
     if target.exists() and not target.is_dir():
         raise NotADirectoryError(f"{target} is not a directory, so no model can be saved there")
     stored = {
@@ -156,7 +156,8 @@ def _read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            # Copied, because the library's tensors are windows on the mapped file.
+            return metadata, {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise ModelFileError(f"{path} does not exist") from None
     except SafetensorError as error:
