@@ -79,7 +79,7 @@ def test_replacements_are_counted_for_each_file(corpus: Path, tmp_path: Path) ->
     broken = tmp_path / "broken.txt"
     broken.write_bytes(b"one \xff two \xe6\xbc")
     found = count(corpus, broken, errors="replace")
-    assert found.num_replaced == {str(broken): 2}
+    assert found.num_replacements == {str(broken): 2}
     assert found.counts[" \ufffd"] == 2
 
 

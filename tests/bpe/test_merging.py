@@ -122,6 +122,6 @@ def test_each_new_token_is_reported() -> None:
 @pytest.mark.parametrize("unit", ["a", "ab", "🙂", "0123456789"])
 def test_pretoken_of_a_megabyte_takes_seconds(unit: str) -> None:
     pretoken = unit * (1_000_003 // len(unit.encode()))
-    start = time.monotonic()
+    start = time.process_time()
     learn_merges({pretoken: 1}, 29)
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5

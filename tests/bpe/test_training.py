@@ -136,12 +136,11 @@ def test_path_may_be_a_string(tmp_path: Path) -> None:
 DETERMINISM_SCRIPT = """
 import hashlib, sys
 from bpe import train_bpe
-for workers in (1, 2, 4):
-    for chunk_bytes in (10_007, 1 << 20):
-        trained = train_bpe(
-            sys.argv[1], 509, ["<|endoftext|>"], workers=workers, chunk_bytes=chunk_bytes
-        )
-        print(hashlib.sha256(repr(trained).encode()).hexdigest())
+for workers, chunk_bytes in (1, 10_007), (2, 1 << 20), (4, 7_001):
+    trained = train_bpe(
+        sys.argv[1], 509, ["<|endoftext|>"], workers=workers, chunk_bytes=chunk_bytes
+    )
+    print(hashlib.sha256(repr(trained).encode()).hexdigest())
 """
 
 
@@ -150,7 +149,7 @@ def test_result_depends_on_no_hash_seed_workers_or_chunk_size(tmp_path: Path) ->
     path.write_text("<|endoftext|>".join(corpus() for corpus in CORPORA))
     expected = repr(train_bpe(path, 509, ["<|endoftext|>"])).encode()
     hashes: set[str] = set()
-    for seed in ("0", "1", "4294967295"):
+    for seed in ("0", "4294967295"):
         run = subprocess.run(
             [sys.executable, "-c", DETERMINISM_SCRIPT, path],
             env={**os.environ, "PYTHONHASHSEED": seed},
@@ -185,8 +184,11 @@ def test_progress_runs_from_bytes_to_merges(tmp_path: Path) -> None:
         TrainingProgress("count", size, size)
     )
     assert [step for step in seen if step.phase == "merge"] == [
-        TrainingProgress("merge", done, 11, left + right)
-        for done, (left, right) in enumerate(merges, 1)
+        TrainingProgress("merge", 0, 11),
+        *(
+            TrainingProgress("merge", done, 11, left + right)
+            for done, (left, right) in enumerate(merges, 1)
+        ),
     ]
 
 
@@ -196,12 +198,12 @@ def test_progress_runs_from_bytes_to_merges(tmp_path: Path) -> None:
         ({"vocab_size": 257}, r"vocab_size=257 is not in 258\.\.1114111; .* 2 special tokens"),
         ({"vocab_size": 1114112}, "vocab_size=1114112 is not in 258"),
         ({"special_tokens": ["<e>", "<e>"]}, "special token '<e>' is given twice"),
-        ({"special_tokens": ["a"]}, "special token 'a' is a single byte"),
+        ({"special_tokens": ["\ud800"]}, "lone surrogate"),
         ({"special_tokens": "<e>"}, r"wrap the one: \['<e>'\]"),
         ({"pattern": "("}, r"pattern '\(' is not a valid regex"),
         ({"pattern": "gpt-2"}, "did you mean 'gpt2'"),
-        ({"tie_break": "hf"}, "tie_break='hf' is not one of 'bytes', 'huggingface'"),
-        ({"errors": "ignore"}, "errors='ignore' is not one of 'strict', 'replace'"),
+        ({"tie_break": "hf"}, "tie_break is 'hf'; it can be 'bytes' or 'huggingface'"),
+        ({"errors": "ignore"}, "errors is 'ignore'"),
         ({"workers": 0}, "workers=0 must be at least 1"),
         ({"chunk_bytes": 0}, "chunk_bytes=0 must be at least 1"),
         ({"input_path": []}, "input_path is empty"),

@@ -1,6 +1,4 @@
-"""Read text files piece by piece, cut where no pretoken and no special token is cut in two.
-
-    bytes --TextReader--> text --ChunkCutter--> chunks, each to be pretokenized on its own
+"""Cut text where no pretoken and no special token is cut in two.
 
 The pretokens of the chunks are exactly those of the whole text. For the named patterns a cut is
 made between two characters that no pretoken can join, and that no alternative of the pattern can
@@ -13,72 +11,21 @@ look across:
 - a number, then anything but a number, a mark or an apostrophe.
 
 Of any other pattern nothing is known, so its text is cut only where a special token begins.
-A file in which no such place comes is read whole: memory is bounded by the chunk size, or by the
+A text in which no such place comes stays whole: memory is bounded by the chunk size, or by the
 longest stretch without a cut if that is longer (for the named patterns, about the longest
 pretoken).
 """
 
-import codecs
-from collections.abc import Iterator, Sequence
-from typing import BinaryIO, Literal
+from collections.abc import Iterable, Iterator, Sequence
 
 import regex
 
 from bpe.patterns import PATTERNS
 
-DecodeErrors = Literal["strict", "replace"]
-
 # (?r) searches from the end: the last cut is wanted.
 _BORDER = regex.compile(
     r"(?r)(?<=\S)(?=[^\S\r\n])|(?<=\p{L})(?=[^\p{L}\p{M}'])|(?<=\p{N})(?=[^\p{N}\p{M}'])"
 )
-
-
-class TextReader:
-    """Decode a binary stream of UTF-8, and know where in it an invalid byte lies.
-
-    Bytes are kept as they are: line ends are not translated, a byte order mark is a character.
-    With `errors="replace"` malformed bytes become U+FFFD and `num_replaced` counts them.
-    """
-
-    def __init__(self, stream: BinaryIO, name: str, errors: DecodeErrors = "strict") -> None:
-        self.name = name
-        self.num_bytes = 0
-        self.num_replaced = 0
-        self._stream = stream
-        self._errors = errors
-        self._undecoded = b""
-        self._num_lines = 0
-
-    def read(self, num_bytes: int) -> str:
-        """Return the text of about the next `num_bytes` bytes, "" only at the end.
-
-        Raises ValueError that names the file, the byte, its offset and its line.
-        """
-        while True:
-            block = self._stream.read(num_bytes)
-            data = self._undecoded + block
-            try:
-                text, consumed = codecs.utf_8_decode(data, self._errors, not block)
-            except UnicodeDecodeError as error:
-                raise ValueError(self._describe(data, error.start)) from None
-            if self._errors == "replace":
-                # A U+FFFD that the file itself holds is no replacement.
-                intact = data.count(b"\xef\xbf\xbd", 0, consumed)
-                self.num_replaced += text.count("\ufffd") - intact
-            self._num_lines += data.count(b"\n", 0, consumed)
-            self._undecoded = data[consumed:]
-            self.num_bytes += len(block)
-            if text or not block:
-                return text
-
-    def _describe(self, data: bytes, start: int) -> str:
-        offset = self.num_bytes - len(self._undecoded) + start
-        line = self._num_lines + data.count(b"\n", 0, start) + 1
-        return (
-            f"{self.name}: invalid byte 0x{data[start]:02x} at offset {offset:,} (line {line:,}); "
-            'not UTF-8 text. errors="replace" reads it as U+FFFD'
-        )
 
 
 class ChunkCutter:
@@ -112,14 +59,22 @@ class ChunkCutter:
         )
 
 
-def read_chunks(reader: TextReader, cutter: ChunkCutter, chunk_bytes: int) -> Iterator[str]:
-    """Yield the text of `reader` in chunks of about `chunk_bytes`, cut only at safe places."""
-    pending = ""
-    # Doubling what is read while no cut is found keeps the work linear in the file.
-    while text := reader.read(max(chunk_bytes, len(pending))):
-        pending += text
-        if cut := cutter.last_cut(pending):
-            yield pending[:cut]
-            pending = pending[cut:]
-    if pending:
-        yield pending
+def cut_chunks(pieces: Iterable[str], cutter: ChunkCutter) -> Iterator[str]:
+    """Join the pieces of a text into chunks about as long, which are cut at safe places."""
+    held: list[str] = []
+    num_held = num_wanted = 0
+    for piece in pieces:
+        held.append(piece)
+        num_held += len(piece)
+        if num_held < num_wanted:
+            continue
+        text = "".join(held)
+        cut = cutter.last_cut(text)
+        if cut:
+            yield text[:cut]
+        held = [text[cut:]]
+        num_held = len(held[0])
+        # Looking again only when the text has doubled keeps the work linear in its length.
+        num_wanted = 0 if cut else 2 * num_held
+    if num_held:
+        yield "".join(held)

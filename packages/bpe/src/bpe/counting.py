@@ -9,12 +9,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
-from bpe.chunking import ChunkCutter, DecodeErrors, TextReader, read_chunks
+from bpe.chunking import ChunkCutter, cut_chunks
 from bpe.patterns import compile_pattern
 from bpe.pretokenize import split_pretokens
 from bpe.specials import split_on_specials
+from bpe.text_file import TextFile
 
 CHUNK_BYTES = 2 << 20
 # Below this many bytes starting processes takes longer than counting.
@@ -25,13 +27,13 @@ PARALLEL_FROM_BYTES = 16 << 20
 class PretokenCounts:
     """What was found in some files: how often each pretoken, in how many bytes.
 
-    `num_replaced` maps each file that was not UTF-8 to how many malformed sequences in it were
+    `num_replacements` maps each file that was not UTF-8 to how many malformed sequences in it were
     read as U+FFFD.
     """
 
     counts: dict[str, int]
     num_bytes: int
-    num_replaced: dict[str, int]
+    num_replacements: dict[str, int]
 
 
 def count_pretokens(
@@ -41,7 +43,7 @@ def count_pretokens(
     pattern: str = "gpt2",
     workers: int | None = None,
     chunk_bytes: int = CHUNK_BYTES,
-    errors: DecodeErrors = "strict",
+    errors: str = "strict",
     on_read: Callable[[int], None] | None = None,
 ) -> PretokenCounts:
     """Count the pretokens of UTF-8 files; special tokens are cut out and not counted.
@@ -53,34 +55,31 @@ def count_pretokens(
     ChildProcessError when a worker process dies.
     """
     cutter = ChunkCutter(compile_pattern(pattern), special_tokens)
-    readers: list[TextReader] = []
-
-    def chunks() -> Iterator[str]:
-        for path in paths:
-            with Path(path).open("rb") as stream:
-                readers.append(TextReader(stream, os.fspath(path), errors))
-                yield from read_chunks(readers[-1], cutter, chunk_bytes)
+    files = [TextFile(path, errors=errors, piece_bytes=chunk_bytes) for path in paths]
+    chunks = chain.from_iterable(cut_chunks(file, cutter) for file in files)
 
     count = partial(_count_chunk, tuple(special_tokens), pattern)
     if workers is None:
         workers = _suggest_workers(paths, chunk_bytes)
     if workers == 1:
-        parts: Iterator[Counter[str]] = map(count, chunks())
+        parts: Iterator[Counter[str]] = map(count, chunks)
     else:
         # Imported here: multiprocessing would take a fifth of the time of a small training.
         from bpe.processes import map_unordered
 
-        parts = map_unordered(count, chunks(), workers=workers)
+        parts = map_unordered(count, chunks, workers=workers)
 
     total: Counter[str] = Counter()
     for part in parts:
         total.update(part)
         if on_read is not None:
-            on_read(sum(reader.num_bytes for reader in readers))
+            on_read(sum(file.num_bytes for file in files))
     return PretokenCounts(
         counts=dict(total),
-        num_bytes=sum(reader.num_bytes for reader in readers),
-        num_replaced={r.name: r.num_replaced for r in readers if r.num_replaced},
+        num_bytes=sum(file.num_bytes for file in files),
+        num_replacements={
+            file.path: file.num_replacements for file in files if file.num_replacements
+        },
     )
 
 

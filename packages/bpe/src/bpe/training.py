@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from bpe.chunking import DecodeErrors
 from bpe.counting import CHUNK_BYTES, count_pretokens
 from bpe.merging import MAX_VOCAB_SIZE, TieBreak, learn_merges
 from bpe.patterns import compile_pattern
-from bpe.specials import check_specials
+from bpe.streaming import check_errors
+from bpe.vocabulary import check_special_texts
 
 StrPath = str | os.PathLike[str]
 
@@ -22,8 +22,8 @@ _logger = logging.getLogger("bpe")
 class TrainingProgress:
     """How far a training has come.
 
-    In phase "count" `done` and `total` are bytes of the files, in phase "merge" merges; `token` is
-    the newest token in phase "merge" and empty in phase "count".
+    In phase "count" `done` and `total` are bytes of the files, in phase "merge" merges, from 0 on;
+    `token` is the newest token, if there is one.
     """
 
     phase: Literal["count", "merge"]
@@ -41,7 +41,7 @@ def train_bpe(
     tie_break: TieBreak = "bytes",
     workers: int | None = None,
     chunk_bytes: int = CHUNK_BYTES,
-    errors: DecodeErrors = "strict",
+    errors: Literal["strict", "replace"] = "strict",
     progress: Callable[[TrainingProgress], None] | None = None,
 ) -> tuple[dict[int, bytes], list[tuple[bytes, bytes]]]:
     """Train on one UTF-8 file or several; return the vocabulary and the merges in order.
@@ -84,19 +84,23 @@ def train_bpe(
     names = ", ".join(os.fspath(path) for path in paths)
     if not found.num_bytes:
         raise ValueError(f"{names}: no text to train on (0 bytes)")
-    for name, num_replaced in found.num_replaced.items():
-        _logger.warning("%s: %d malformed bytes read as U+FFFD", name, num_replaced)
+    for name, num_replacements in found.num_replacements.items():
+        _logger.warning("%s: %d malformed bytes read as U+FFFD", name, num_replacements)
 
     vocab = dict(enumerate(_base_tokens(special_tokens)))
     num_merges = vocab_size - len(vocab)
 
-    def report_merge(token: bytes) -> None:
-        vocab[len(vocab)] = token
+    def report_merges(token: bytes = b"") -> None:
         if progress is not None:
             done = num_merges - vocab_size + len(vocab)
             progress(TrainingProgress("merge", done, num_merges, token))
 
-    merges = learn_merges(found.counts, num_merges, tie_break=tie_break, on_merge=report_merge)
+    def add(token: bytes) -> None:
+        vocab[len(vocab)] = token
+        report_merges(token)
+
+    report_merges()
+    merges = learn_merges(found.counts, num_merges, tie_break=tie_break, on_merge=add)
     if len(merges) < num_merges:
         _logger.warning(
             "no pair is left to merge: the vocabulary has %d of %d tokens", len(vocab), vocab_size
@@ -131,10 +135,7 @@ def _check(
     chunk_bytes: int,
     errors: str,
 ) -> None:
-    check_specials(special_tokens)
-    for special in special_tokens:
-        if len(special.encode()) == 1:
-            raise ValueError(f"special token {special!r} is a single byte, which is a token anyway")
+    check_special_texts(special_tokens)
     smallest = 256 + len(special_tokens)
     if not smallest <= vocab_size <= MAX_VOCAB_SIZE:
         raise ValueError(
@@ -142,12 +143,10 @@ def _check(
             f"256 bytes and {len(special_tokens)} special tokens"
         )
     compile_pattern(pattern)
-    for name, value, choices in [
-        ("tie_break", tie_break, get_args(TieBreak)),
-        ("errors", errors, get_args(DecodeErrors)),
-    ]:
-        if value not in choices:
-            raise ValueError(f"{name}={value!r} is not one of {', '.join(map(repr, choices))}")
+    check_errors(errors)
+    if tie_break not in get_args(TieBreak):
+        choices = " or ".join(map(repr, get_args(TieBreak)))
+        raise ValueError(f"tie_break is {tie_break!r}; it can be {choices}")
     for name, number in [("workers", workers), ("chunk_bytes", chunk_bytes)]:
         if number is not None and number < 1:
             raise ValueError(f"{name}={number} must be at least 1")

@@ -1,0 +1,94 @@
+"""The `bpe` command line: which command is meant, and what becomes of an error.
+
+Results go to standard output, progress and messages to standard error. An error is one line and an
+exit code: 2 bad input, 3 a corrupt file, 4 out of disk, memory or processes, 130 and 143 signals.
+"""
+
+import difflib
+import errno
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+
+import tyro
+from rich.console import Console
+
+from bpe.commands import decode, encode, report, train
+from bpe.terminal import WarningLines
+from bpe.token_file import TokenFileError
+from bpe.vocabulary import VocabularyError
+
+_OUT_OF_RESOURCES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM, errno.EMFILE)
+_COMMANDS: dict[str, Callable[..., object]] = {
+    "train": train,
+    "encode": encode,
+    "decode": decode,
+    "report": report,
+}
+_DESCRIPTION = """Byte-level BPE: train a tokenizer on your text, and use it.
+
+  bpe train book.txt --vocab-size 8000 --special-token '<|endoftext|>' --out tok
+  bpe encode tok book.txt --out book.npy
+  bpe decode tok book.npy --out same.txt
+  bpe report tok book.txt
+
+Exit codes: 2 bad input, 3 a corrupt file, 4 out of disk, memory or processes. With
+BPE_TRACEBACK=1 in the environment an error shows where it arose."""
+
+
+def main() -> int:
+    """Run the command line of this process; return the exit code."""
+    signal.signal(signal.SIGTERM, _exit_on_sigterm)
+    warnings = WarningLines(Console(stderr=True))
+    logging.getLogger("bpe").addHandler(warnings)
+    try:
+        _check_command(sys.argv[1:])
+        tyro.extras.subcommand_cli_from_dict(_COMMANDS, prog="bpe", description=_DESCRIPTION)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("bpe: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        # The reader has left, as `head` does. Nothing more can be said on standard output.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + 13
+    except (ValueError, OSError, MemoryError) as error:
+        if os.environ.get("BPE_TRACEBACK"):
+            raise
+        print(f"bpe: {_one_line(error)}", file=sys.stderr)
+        return _exit_code(error)
+    finally:
+        logging.getLogger("bpe").removeHandler(warnings)
+    return 0
+
+
+def _exit_on_sigterm(number: int, frame: FrameType | None) -> None:
+    # An exception, so that no temporary file is left.
+    sys.exit(128 + number)
+
+
+def _check_command(arguments: Sequence[str]) -> None:
+    if not arguments or arguments[0].startswith("-") or arguments[0] in _COMMANDS:
+        return
+    close = difflib.get_close_matches(arguments[0], _COMMANDS, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(_COMMANDS)}"
+    raise ValueError(f"unknown command {arguments[0]!r}; {hint}")
+
+
+def _exit_code(error: Exception) -> int:
+    if isinstance(error, (VocabularyError, TokenFileError)):
+        return 3
+    out_of_resources = isinstance(error, (ChildProcessError, MemoryError))
+    if out_of_resources or (isinstance(error, OSError) and error.errno in _OUT_OF_RESOURCES):
+        return 4
+    return 2
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return f"{where}{error.strerror}"
+    return " ".join(str(error).split()) or "out of memory"
