@@ -61,10 +61,10 @@ def chunkings(text: str) -> st.SearchStrategy[list[str]]:
 
 def naive_merge(data: bytes, merges: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
     """Join the pair whose merge is listed first, leftmost first, until none is left."""
+    ranks = {pair: rank for rank, pair in enumerate(merges)}
     parts = [bytes([byte]) for byte in data]
     while True:
-        pairs = list(pairwise(parts))
-        ranked = [(merges.index(pair), at) for at, pair in enumerate(pairs) if pair in merges]
+        ranked = [(ranks[pair], at) for at, pair in enumerate(pairwise(parts)) if pair in ranks]
         if not ranked:
             return parts
         _, at = min(ranked)

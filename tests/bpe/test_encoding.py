@@ -4,7 +4,7 @@ import random
 
 import pytest
 from bpe_reference import naive_merge
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bpe.encoding import MergeTable
@@ -36,12 +36,14 @@ def table_of(merges: Merges, seed: int = 3) -> tuple[MergeTable, dict[int, bytes
     return MergeTable(ids, merges), {number: token for token, number in ids.items()}
 
 
+@settings(max_examples=300)
 @given(merge_lists(), st.lists(st.sampled_from(b"abc"), max_size=37).map(bytes))
 def test_short_pretokens_merge_as_the_naive_way(merges: Merges, data: bytes) -> None:
     table, tokens = table_of(merges)
     assert [tokens[i] for i in table.merge(data)] == naive_merge(data, merges)
 
 
+@settings(max_examples=300)
 @given(merge_lists(), st.lists(st.sampled_from(b"abc"), min_size=41, max_size=83).map(bytes))
 def test_long_pretokens_merge_as_the_naive_way(merges: Merges, data: bytes) -> None:
     table, tokens = table_of(merges)
@@ -62,6 +64,22 @@ def test_a_merge_listed_before_its_parts_goes_first_once_it_applies(size: int) -
     data = b"abca" * size
     merged = [tokens[i] for i in table.merge(data)]
     assert merged == [b"abc", b"a"] * size
+
+
+@pytest.mark.parametrize(
+    "merges",
+    [
+        [(b"ab", b"a"), (b"a", b"b")],
+        [(b"cab", b"a"), (b"c", b"ab"), (b"a", b"b")],
+    ],
+)
+@pytest.mark.parametrize("size", [7, 47])
+def test_a_pair_that_comes_up_does_not_wait_for_the_rest_of_a_worse_rank(
+    merges: Merges, size: int
+) -> None:
+    table, tokens = table_of(merges)
+    data = b"cabab" * size
+    assert [tokens[i] for i in table.merge(data)] == naive_merge(data, merges)
 
 
 def test_priority_is_the_position_in_the_merges_and_not_the_id() -> None:

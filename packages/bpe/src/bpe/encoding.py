@@ -86,8 +86,9 @@ class MergeTable:
         while queue:
             rank = heappop(queue)
             product = self._products[rank]
-            # The positions come from several earlier ranks, each in order: leftmost first.
-            positions = sorted(waiting.pop(rank))
+            # Leftmost first: a pair comes up when the younger of its parts is made, and all parts
+            # of one kind are made in one go from left to right.
+            positions = waiting.pop(rank)
             for done, at in enumerate(positions, start=1):
                 if ranks[at] != rank:
                     continue  # a merge before has changed this pair
