@@ -5,12 +5,11 @@ import operator
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import numpy as np
-
 
 def join_tokens(tokens: Mapping[int, bytes], ids: Iterable[int]) -> bytes:
     """Return the joined bytes of `ids`. Raises ValueError for an id that `tokens` lacks."""
-    listed: list[Any] = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
+    # An array's own list holds plain integers.
+    listed: list[Any] = ids.tolist() if hasattr(ids, "tolist") else list(ids)
     # A dictionary alone would take 1.0 and True for 1.
     if set(map(type, listed)) <= {int}:
         try:

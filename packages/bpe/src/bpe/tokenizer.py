@@ -10,9 +10,7 @@ from functools import cached_property
 from itertools import chain
 from os import PathLike
 from pathlib import Path
-from typing import Self
-
-import numpy as np
+from typing import TYPE_CHECKING, Self
 
 from bpe.decoding import decode_pieces, join_tokens, look_up_tokens
 from bpe.directory_format import load_directory, save_directory
@@ -22,8 +20,10 @@ from bpe.reference_encoder import ReferenceEncoder
 from bpe.streaming import check_errors
 from bpe.text_file import TextFile
 from bpe.tiktoken_format import read_tiktoken_file, write_tiktoken_file
-from bpe.token_file import TokenArray, token_dtype, write_token_file
 from bpe.vocabulary import Vocabulary, check_vocabulary
+
+if TYPE_CHECKING:
+    from bpe.token_file import TokenArray
 
 
 @dataclass(frozen=True)
@@ -191,8 +191,13 @@ class Tokenizer:
         *,
         allowed_special: str | Collection[str] = "all",
         errors: str = "strict",
-    ) -> TokenArray:
+    ) -> "TokenArray":
         """Return what `encode` returns as uint16, or as uint32 when `vocab_size` is over 65,536."""
+        # numpy takes longer to import than the rest of the package: it waits for its first use.
+        import numpy as np
+
+        from bpe.token_file import token_dtype
+
         dtype = token_dtype(self.vocab_size)
         ids = array("H" if dtype.itemsize == 2 else "I")
         for batch in self._batches((text,), allowed_special, errors):
@@ -239,6 +244,8 @@ class Tokenizer:
         `errors="replace"` becomes U+FFFD and is counted. Whatever happens, a kill included, the
         destination is a whole file or what it was before.
         """
+        from bpe.token_file import write_token_file
+
         text = TextFile(source, errors=errors, progress=progress)
         path = Path(destination)
         path = path if path.suffix == ".npy" else path.with_name(path.name + ".npy")
