@@ -4,6 +4,7 @@ import hashlib
 import json
 import random
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -275,6 +276,29 @@ def test_a_kill_while_encoding_anew_keeps_the_old_file(
         child.kill()
     assert tokens.read_bytes() == before
     read_token_file(tokens)
+
+
+_DIE_BEFORE_SIDECAR = """
+import os, signal, sys
+from bpe.tokenizer import Tokenizer
+tokenizer = Tokenizer.load(sys.argv[1])
+def hook(event, arguments):
+    if event == "open" and ".npy.json." in str(arguments[0]):
+        os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(hook)
+tokenizer.encode_file(sys.argv[2], sys.argv[3])
+"""
+
+
+def test_a_kill_between_array_and_sidecar_never_leaves_an_old_sidecar(
+    tmp_path: Path, saved: Path, tokens: Path
+) -> None:
+    (tmp_path / "other.txt").write_bytes(b"another text")
+    command = [sys.executable, "-c", _DIE_BEFORE_SIDECAR, str(saved)]
+    child = subprocess.run([*command, str(tmp_path / "other.txt"), str(tokens)], check=False)
+    assert child.returncode == -signal.SIGKILL
+    with pytest.raises(TokenFileError, match=r"sidecar train\.npy\.json is missing"):
+        read_token_file(tokens, verify=False)
 
 
 @pytest.mark.long
