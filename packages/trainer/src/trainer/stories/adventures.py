@@ -14,7 +14,7 @@ One <time>, {hero} took the {toy} {place.to=places} and played {game=games} with
 {friend=*hero.friends-hero}.
 [But when they wanted to go home|But after that|But then], the {color} {toy} was gone!
 
-{Hero} [began to cry|did not know what to do|was very sad|turned pale].
+Poor {hero} [began to cry|did not know what to do|was very sad|turned pale].
 ["Do not cry,"|"Do not worry,"|"We will find it,"] said {friend}. "I will help you look."
 They looked {spot=*place.spots}, but there was only {junk.a=junk}.
 They looked {next=*place.spots-spot}, but there was only {more.a=junk-junk}.
@@ -22,8 +22,8 @@ Then {friend} saw something {color} {found=*place.spots-spot-next}. It was the {
 {Guard.a=guards} was [sleeping on top of it|sitting right beside it|guarding it|looking at it].
 
 ["Thank you, {friend}!" said {hero}, and gave {friend.him} a big hug.
-|{Hero} was so happy that {hero.he} hugged {friend} and even the {guard}.
-|{Hero} danced for joy, and {friend} danced, too.]
+|"There you are!" said {hero}, and hugged {friend} and even the {guard}.
+|Then {hero} danced for joy, and {friend} danced, too.]
 [What is lost is found sooner when friends look together.
 |From that day on, {hero} let {friend} play with the {color} {toy}, too.
 |On the way home, {hero} held the {toy} in one hand and {friend}'s hand in the other.
@@ -106,7 +106,7 @@ Then one <time>,
 |a green tip looked out of the earth].
 It grew and grew and became {plant.a=plants}, {plant.size}!
 
-{Hero.his} {elder} helped {hero.him}, and together they {plant.use}.
+Now {hero.his} {elder} helped {hero.him}, and together they {plant.use}.
 ["How did you do it?" asked {friend}. "I waited," said {hero}, "and then I waited some more."
 |And who was in the garden the next evening, telling stories to a seed? It was {friend}!
 |Good things need time, and now and then a good story.
@@ -133,7 +133,7 @@ Then, one <time>, {hero} opened the door and
 {Hero.his} {parent} only [smiled|winked|looked up at the sky|sipped {parent.his} tea] and hummed a
 little song.
 
-{Hero} was [as happy as could be|happier than ever], but something was missing.
+Now {hero} was [as happy as could be|happier than ever], but something was missing.
 So {hero.he} ran to {hero.his} friend {friend=*hero.friends-hero}.
 ["Come quickly!"|"Come and see!"|"Guess what!"] {hero.he} called.
 That day, the two of them {wish.fun}.
@@ -179,6 +179,7 @@ On the way, {hero} met {trader.a=traders} who [needed|wanted|loved] the {ware} a
 {swapped.a=goods-ware} for it.
 Then {hero.he} met {buyer.a=traders-trader}, and swapped the {swapped} for
 {bargain.a=goods-ware-swapped}.
+
 But near the market sat {friend=*hero.friends-hero}, who was [crying|very sad|all alone].
 ["I have lost my {bargain},"|"Somebody took my {bargain},"|"I need a new {bargain},"]
 said {friend}, "and I have no money."

@@ -38,7 +38,7 @@ There was a [strange|funny|loud|terrible] noise in {room=rooms}. "{Noise=noises}
 [pulled the blanket up to {hero.his} nose|hid under the pillow|did not dare to breathe].
 "{Noise}!" it went, [louder than before|a little louder|and then it was quiet|again and again].
 
-{Hero} [was afraid, but {hero.he} wanted to know|could not stand it any longer|had an idea].
+At last, {hero} [had to know|could not stand it any longer|had an idea].
 {Hero.he} put {helmet.a=helmets} on {hero.his} head, took {sword.a=swords}, and
 [tiptoed|crept|marched|went] to {room}.
 {Hero.he} [counted to {number=counts}|held {hero.his} breath|shouted "Hands up!"]
@@ -47,7 +47,7 @@ and pushed the door open.
 {guest.a=*noise.guests} {guest.doing}! "{Noise}?"
 it said, and looked at the {helmet} on {hero.his} head.
 
-[{Hero} laughed until the {helmet} fell down.
+[Then {hero} laughed until the {helmet} fell down.
 |"Good evening," said {hero} politely.
 |"So it was you," said {hero}.
 |"You are not a monster," said {hero}, "you are hungry."]
@@ -96,7 +96,7 @@ everybody about it.
 [quietly|one day|and smiled].
 Everybody [laughed|was surprised|giggled], because {friend} was as slow as {slow.a=slow}.
 
-{Hero} [ran off|flew off|jumped up|shot off] and was soon far ahead.
+So {hero} [ran off|flew off|jumped up|shot off] and was soon far ahead.
 "I have so much time," {hero.he} thought, "that I can {pause=pauses}."
 [And that is what {hero.he} did.|And {hero.he} did, twice.|So {hero.he} did.]
 {Friend} did not stop.

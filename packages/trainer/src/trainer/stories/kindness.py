@@ -82,8 +82,9 @@ But it was [raining|cold|windy|getting dark] outside, and the {color=colors} bal
 |It almost jumped by itself.]
 [Crash!|Bang!|Oh no!|Clink!] {Thing.a=fragile} fell down and broke into {number=counts} pieces.
 
-[Quickly, {hero}|{Hero} quickly|Without a word, {hero}] hid the pieces {cover=hiding}.
-["What was that noise?"|"What happened?"|"Is everything all right?"] asked {hero.his} {parent}.
+[Quickly, {hero}|Without a word, {hero}|Before anyone saw it, {hero}] hid the pieces
+{cover=hiding}. ["What was that noise?"|"What happened?"|"Is everything all right?"]
+asked {hero.his} {parent}.
 ["That was|"I think it was|"Maybe it was|"It must have been] {beast.a=beasts}," said {hero}.
 {Hero.his} {parent} looked [around|out of the window|under the table|behind the door], but there
 was no {beast}.
@@ -114,7 +115,7 @@ said {hero}. {Hero.he} decided to make {gift.a=gifts}.
 [worked all morning|worked until lunch|sang while {hero.he} worked|did {hero.his} very best],
 but {gift.flaw}.
 
-{Hero} [wanted to cry|wanted to hide|sat down and sighed|turned red].
+Poor {hero} [wanted to cry|wanted to hide|sat down and sighed|turned red].
 "It is the [worst|ugliest|silliest|strangest] {gift} in the world," {hero.he} said.
 But it was too late, for {hero.his} {elder} was already
 [at the door|coming up the path|in the room|looking].
@@ -122,7 +123,7 @@ But it was too late, for {hero.his} {elder} was already
 Then {elder.he} began to [smile|laugh|dance|clap].
 "Did you make this [all by yourself|for me|just for me]?" {elder.he} asked, and {hero} nodded.
 
-{Hero.his} {elder} {gift.joy}.
+And {hero.his} {elder} {gift.joy}.
 ["I got many presents," {elder.he} said, "but only one was made with love."
 |"I would not trade this {gift} for a hundred others," {elder.he} said.
 |"Next year," {elder.he} said, "I want another {gift}, just like this one."

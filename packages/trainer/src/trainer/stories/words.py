@@ -10,13 +10,11 @@ text always tells which word was drawn. `proof.check` holds this.
 from trainer.stories.forms import female, male, nouns, plain_words, word
 
 GIRLS = female(
-    *("Mia", "Lily", "Anna", "Rosa", "Emma", "Zoe", "Ruby", "Nora", "Ella", "Lucy", "Maya"),
-    *("Sue", "Kate", "Amy", "Ida", "Jane"),
+    *("Mia", "Lily", "Anna", "Rosa", "Emma", "Zoe", "Ruby", "Nora", "Ella", "Lucy", "Sue", "Kate"),
     friends="children",
 )
 BOYS = male(
     *("Tom", "Ben", "Max", "Sam", "Leo", "Jack", "Tim", "Finn", "Noah", "Omar", "Hugo", "Carl"),
-    *("Paul", "Theo", "Ravi", "Adam"),
     friends="children",
 )
 
@@ -25,12 +23,8 @@ LEXICONS = {
     "boys": BOYS,
     "children": GIRLS + BOYS,
     "creatures": (
-        *female(
-            "Hazel", "Clover", "Poppy", "Daisy", "Pearl", "Maple", "Willow", friends="creatures"
-        ),
-        *male(
-            "Pip", "Biscuit", "Button", "Otto", "Bramble", "Thistle", "Acorn", friends="creatures"
-        ),
+        *female("Hazel", "Clover", "Poppy", "Daisy", "Pearl", "Maple", friends="creatures"),
+        *male("Pip", "Biscuit", "Button", "Otto", "Bramble", "Acorn", friends="creatures"),
     ),
     "humans": (word("girl", names="girls"), word("boy", names="boys")),
     "animals": tuple(
@@ -112,7 +106,7 @@ LEXICONS = {
         "under the roses", "behind the shed", "between the pumpkins", "in the tall grass"
     ),
     "hill spots": plain_words(
-        "behind the big stone", "in the clover", "under a bush", "beside the old gate"
+        "behind the big stone", "in the heather", "under a bush", "beside the old gate"
     ),
     "market spots": plain_words(
         "under the cheese stand", "behind the apples", "between two barrels", "beside the fountain"
