@@ -1,6 +1,7 @@
 """What the tests of bpe share: a corpus, texts to try, naive merging, the libraries to match."""
 
 import random
+import unicodedata
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -51,6 +52,17 @@ def texts(extra: Sequence[str] = (), max_fragments: int = 30) -> st.SearchStrate
     """Texts of the pieces that patterns care about, `extra`, and any assigned characters."""
     fragments = st.sampled_from([*_FRAGMENTS, *extra])
     return st.lists(fragments | _CHARACTERS, max_size=max_fragments).map("".join)
+
+
+def random_text(source: random.Random, extra: Sequence[str] = ()) -> str:
+    """Return one of `texts`, drawn faster than hypothesis draws, and never shrunk."""
+    fragments = [*_FRAGMENTS, *extra]
+    parts = source.choices(fragments, k=source.randrange(23))
+    for _ in range(source.randrange(5)):
+        letter = chr(source.choice((source.randrange(0x2000), source.randrange(0x110000))))
+        if unicodedata.category(letter) not in ("Cs", "Cn"):
+            parts.insert(source.randrange(len(parts) + 1), letter)
+    return "".join(parts)
 
 
 def chunkings(text: str) -> st.SearchStrategy[list[str]]:

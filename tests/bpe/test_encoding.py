@@ -36,14 +36,14 @@ def table_of(merges: Merges, seed: int = 3) -> tuple[MergeTable, dict[int, bytes
     return MergeTable(ids, merges), {number: token for token, number in ids.items()}
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(merge_lists(), st.lists(st.sampled_from(b"abc"), max_size=37).map(bytes))
 def test_short_pretokens_merge_as_the_naive_way(merges: Merges, data: bytes) -> None:
     table, tokens = table_of(merges)
     assert [tokens[i] for i in table.merge(data)] == naive_merge(data, merges)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(merge_lists(), st.lists(st.sampled_from(b"abc"), min_size=41, max_size=83).map(bytes))
 def test_long_pretokens_merge_as_the_naive_way(merges: Merges, data: bytes) -> None:
     table, tokens = table_of(merges)

@@ -30,7 +30,7 @@ def tangled(request: pytest.FixtureRequest, trained: Trained) -> Tokenizer:
 
 
 @given(data=st.data())
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_any_chunking_gives_the_ids_of_the_joined_text(
     tangled: Tokenizer, data: st.DataObject
 ) -> None:
@@ -42,7 +42,7 @@ def test_any_chunking_gives_the_ids_of_the_joined_text(
 
 
 @given(data=st.data())
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_a_settled_pretoken_stays_whatever_follows(data: st.DataObject) -> None:
     pattern = compile_pattern(data.draw(st.sampled_from(list(PATTERNS))))
     text, more = data.draw(texts(max_fragments=11)), data.draw(texts(max_fragments=5))

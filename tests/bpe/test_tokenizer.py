@@ -13,8 +13,15 @@ import numpy as np
 import pytest
 import tiktoken
 import tokenizers
-from bpe_reference import SPECIALS, naive_merge, texts, tiktoken_of, tokenizers_of
-from hypothesis import given, settings
+from bpe_reference import (
+    SPECIALS,
+    naive_merge,
+    random_text,
+    texts,
+    tiktoken_of,
+    tokenizers_of,
+)
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bpe.patterns import PATTERNS
@@ -40,7 +47,6 @@ def hf(patterned: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> tokeni
 
 
 @given(text=texts(SPECIALS))
-@settings(max_examples=200)
 def test_ids_equal_tiktokens(patterned: Tokenizer, theirs: tiktoken.Encoding, text: str) -> None:
     assert patterned.encode(text) == theirs.encode(text, allowed_special="all")
 
@@ -67,9 +73,40 @@ def test_ids_of_a_text_of_many_windows_equal_tiktokens(
 
 
 @given(text=st.text(st.characters(exclude_categories=["Cs"])))
-@settings(max_examples=300)
 def test_any_text_comes_back(patterned: Tokenizer, text: str) -> None:
     assert patterned.decode(patterned.encode(text)) == text
+
+
+@pytest.mark.parametrize("count", [5000, pytest.param(50_000, marks=pytest.mark.long)])
+def test_thousands_of_texts_have_tiktokens_ids(
+    patterned: Tokenizer, theirs: tiktoken.Encoding, count: int
+) -> None:
+    source = random.Random(count)
+    for _ in range(count // 4):  # of four patterns
+        text = random_text(source, SPECIALS)
+        assert patterned.encode(text) == theirs.encode(text, allowed_special="all")
+
+
+@pytest.mark.parametrize("count", [10_000, pytest.param(500_000, marks=pytest.mark.long)])
+def test_thousands_of_texts_come_back(tokenizer: Tokenizer, count: int) -> None:
+    source = random.Random(count)
+    for _ in range(count):
+        text = random_text(source, SPECIALS)
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+@pytest.mark.parametrize("count", [5000, pytest.param(500_000, marks=pytest.mark.long)])
+def test_thousands_of_byte_strings_come_back_as_python_reads_them(
+    tokenizer: Tokenizer, count: int
+) -> None:
+    source = random.Random(count)
+    first = len(SPECIALS)
+    for _ in range(count):
+        data = source.randbytes(source.randrange(23))
+        ids = [first + byte for byte in data]
+        assert tokenizer.decode_bytes(ids) == data
+        text = data.decode("utf-8", "replace")
+        assert tokenizer.decode(ids) == "".join(tokenizer.decode_stream(ids)) == text
 
 
 @pytest.mark.parametrize(
