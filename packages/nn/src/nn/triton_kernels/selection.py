@@ -1,0 +1,82 @@
+"""When a Triton kernel does the work, and in which precision. Needs no Triton to import.
+
+Kernels run on NVIDIA devices of compute capability 8.0 (Ampere) or later, where Triton is
+installed. The environment variable NN_KERNELS, read once, narrows or widens that:
+
+    auto   (default) attention and loss always; norms, rotations and gates in eager mode only, as
+           `torch.compile` fuses those with their neighbours, which a finished kernel cannot
+    all    every kernel, compiled or not; and on the CPU, if TRITON_INTERPRET=1 runs them there
+    none   no kernel: the plain functions
+"""
+
+import os
+from importlib.util import find_spec
+from typing import Literal, cast, get_args
+
+import torch
+
+Setting = Literal["auto", "all", "none"]
+
+D_HEADS = range(16, 129)
+DTYPES = (torch.bfloat16, torch.float16, torch.float32)
+
+
+def read_setting(text: str) -> Setting:
+    """Return the value of NN_KERNELS; raise ValueError if it is not one of the three."""
+    if text not in get_args(Setting):
+        raise ValueError(f"NN_KERNELS={text!r} is not one of {', '.join(get_args(Setting))}")
+    return cast(Setting, text)
+
+
+SETTING = read_setting(os.environ.get("NN_KERNELS", "auto"))
+_INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+_INSTALLED = find_spec("triton") is not None
+
+
+def kernels_serve(device: torch.device, dtype: torch.dtype, *, fusible: bool = False) -> bool:
+    """Tell whether a kernel takes tensors of this device and dtype.
+
+    `fusible` marks what `torch.compile` does as well: setting auto leaves that to it.
+    """
+    if SETTING == "none" or dtype not in DTYPES or not _runs_on(device):
+        return False
+    return SETTING == "all" or not (fusible and torch.compiler.is_compiling())
+
+
+def attention_serves(device: torch.device, dtype: torch.dtype, *, d_k: int, d_v: int) -> bool:
+    """Tell whether `flash_attention` takes heads of these sizes."""
+    return d_k == d_v and d_k in D_HEADS and kernels_serve(device, dtype)
+
+
+def check_attention(dtype: torch.dtype, *, d_head: int, heads: int, kv_heads: int) -> None:
+    """Raise ValueError for heads or a dtype that `flash_attention` does not do."""
+    if d_head not in D_HEADS:
+        raise ValueError(f"d_head={d_head} is outside {D_HEADS.start}..{D_HEADS.stop - 1}")
+    if heads % kv_heads != 0:
+        raise ValueError(f"heads={heads} is not divisible by kv_heads={kv_heads}")
+    check_dtype(dtype)
+
+
+def check_dtype(dtype: torch.dtype) -> None:
+    """Raise ValueError for a dtype that no kernel does."""
+    if dtype not in DTYPES:
+        names = ", ".join(str(each).removeprefix("torch.") for each in DTYPES)
+        raise ValueError(
+            f"the kernels compute in {names}, not in {str(dtype).removeprefix('torch.')}"
+        )
+
+
+def autocast_dtype(device: torch.device, dtype: torch.dtype) -> torch.dtype:
+    """Return the dtype that a product of `dtype` has here: that of autocast where it is on."""
+    if dtype == torch.float64 or not torch.is_autocast_enabled(device.type):
+        return dtype
+    return torch.get_autocast_dtype(device.type)
+
+
+def _runs_on(device: torch.device) -> bool:
+    if not _INSTALLED:
+        return False
+    if device.type != "cuda":
+        return device.type == "cpu" and _INTERPRETED and SETTING == "all"
+    # Not `get_device_capability`: dynamo, which traces this too, knows the properties as constants.
+    return torch.version.cuda is not None and torch.cuda.get_device_properties(device).major >= 8
