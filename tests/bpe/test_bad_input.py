@@ -205,6 +205,15 @@ def test_a_directory_without_a_tokenizer_names_the_other_loaders(tmp_path: Path)
         Tokenizer.load(tmp_path)
 
 
+def mutate(source: random.Random, whole: bytes) -> bytes:
+    """Change a few bytes, or cut the end off."""
+    data = bytearray(whole)
+    for _ in range(source.randrange(1, 4)):
+        at = source.randrange(len(data))
+        data[at : at + source.randrange(3)] = source.randbytes(source.randrange(3))
+    return bytes(data[: source.randrange(len(data))] if source.random() < 0.1 else data)
+
+
 @pytest.mark.parametrize("name", ["vocab.json", "merges.txt", "special_tokens.json"])
 def test_every_mutation_of_a_saved_tokenizer_loads_alike_or_is_refused(
     tmp_path: Path, tokenizer: Tokenizer, name: str
@@ -212,15 +221,36 @@ def test_every_mutation_of_a_saved_tokenizer_loads_alike_or_is_refused(
     tokenizer.save(tmp_path)
     whole = (tmp_path / name).read_bytes()
     source = random.Random(name)
-    for _ in range(101):
-        data = bytearray(whole)
-        for _ in range(source.randrange(1, 4)):
-            at = source.randrange(len(data))
-            data[at : at + source.randrange(3)] = source.randbytes(source.randrange(3))
-        (tmp_path / name).write_bytes(data)
+    for _ in range(211):
+        (tmp_path / name).write_bytes(mutate(source, whole))
         message = ""
         try:
             assert Tokenizer.load(tmp_path).sha256 == tokenizer.sha256
+        except ValueError as error:
+            message = str(error)
+        assert "\n" not in message
+
+
+@pytest.mark.parametrize("kind", ["huggingface", "tiktoken"])
+@pytest.mark.parametrize("count", [503, pytest.param(20_000, marks=pytest.mark.long)])
+def test_every_mutation_of_a_foreign_file_is_a_tokenizer_or_refused(
+    tmp_path: Path, tokenizer: Tokenizer, kind: str, count: int
+) -> None:
+    path = tmp_path / "file"
+    getattr(tokenizer, f"to_{kind}")(path)
+    whole = path.read_bytes()
+    # The lines that are not one of many tokens deserve most of the changes.
+    head = whole.index(b'"vocab"') + 300 if kind == "huggingface" else 300
+    source = random.Random(kind)
+    for _ in range(count):
+        changed = mutate(source, whole[:head]) + whole[head:]
+        path.write_bytes(changed if source.random() < 0.7 else mutate(source, whole))
+        message = ""
+        try:
+            if kind == "huggingface":
+                Tokenizer.from_huggingface(path).encode("the old man")
+            else:
+                Tokenizer.from_tiktoken(path, pattern="gpt2").encode("the old man")
         except ValueError as error:
             message = str(error)
         assert "\n" not in message
