@@ -4,13 +4,14 @@ No warm-up, any pattern. The cache is all that ever changes, so threads may shar
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain
 
 from bpe.encoding import MergeTable
-from bpe.patterns import compile_pattern
+from bpe.patterns import PATTERNS, compile_pattern
 from bpe.pretoken_cache import PretokenCache
 from bpe.pretokenize import split_pretokens
-from bpe.specials import split_on_specials
+from bpe.specials import compile_specials, split_on_specials
 from bpe.streaming import WINDOW, cut_stream, gathered, split_stream, well_formed
 from bpe.vocabulary import Vocabulary
 
@@ -22,7 +23,10 @@ class ReferenceEncoder:
         ids = vocabulary.ordinary_ids()
         table = MergeTable(ids, vocabulary.merges, ids if vocabulary.ignore_merges else None)
         self._cache = PretokenCache(table.encode)
-        self._pattern = compile_pattern(vocabulary.pattern)
+        self._pattern = pattern = compile_pattern(vocabulary.pattern)
+        # The named patterns match all of any text, and leave nothing between two matches.
+        named = vocabulary.pattern in PATTERNS
+        self._cut = pattern.findall if named else partial(split_pretokens, pattern)
         self._special_ids = vocabulary.special_tokens
 
     def encode(self, text: str, specials: Sequence[str], errors: str) -> list[int]:
@@ -33,15 +37,14 @@ class ReferenceEncoder:
         if not text.isascii() or errors != "strict":
             text = "".join(well_formed((text,), errors))
         known = self._cache.__getitem__
-        if not specials:
-            return list(chain.from_iterable(map(known, split_pretokens(self._pattern, text))))
+        if not specials or not compile_specials(specials).search(text):
+            return list(chain.from_iterable(map(known, self._cut(text))))
         ids: list[int] = []
         for piece, is_special in split_on_specials(text, specials):
             if is_special:
                 ids.append(self._special_ids[piece])
             else:
-                pretokens = split_pretokens(self._pattern, piece)
-                ids.extend(chain.from_iterable(map(known, pretokens)))
+                ids.extend(chain.from_iterable(map(known, self._cut(piece))))
         return ids
 
     def batches(

@@ -1,8 +1,8 @@
 """Read a UTF-8 file as text, in pieces of bounded size, byte-exact: CRLF, NUL and a BOM stay."""
 
 import codecs
+import os
 from collections.abc import Callable, Iterator
-from os import PathLike, fspath
 from pathlib import Path
 
 from bpe.streaming import check_errors
@@ -18,14 +18,14 @@ class TextFile:
 
     def __init__(
         self,
-        path: str | PathLike[str],
+        path: str | os.PathLike[str],
         *,
         errors: str = "strict",
         progress: Callable[[int, int], None] | None = None,
         piece_bytes: int = 1 << 18,
     ) -> None:
         check_errors(errors)
-        self.path = fspath(path)
+        self.path = os.fspath(path)
         self.num_bytes = 0
         self.num_replacements = 0
         self._errors = errors
@@ -36,7 +36,7 @@ class TextFile:
         num_lines = 0
         rest = b""
         with Path(self.path).open("rb") as file:
-            total = Path(self.path).stat().st_size
+            total = os.fstat(file.fileno()).st_size
             while True:
                 read = file.read(self._piece_bytes)
                 data = rest + read

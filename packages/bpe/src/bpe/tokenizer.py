@@ -65,6 +65,7 @@ class Tokenizer:
     def _set(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
         self._encoder = ReferenceEncoder(vocabulary)
+        self._all_specials = tuple(vocabulary.special_tokens)
 
     @classmethod
     def _of(cls, vocabulary: Vocabulary) -> Self:
@@ -273,7 +274,7 @@ class Tokenizer:
                     f"allowed_special is {allowed_special!r}; it can be 'all', 'none' or a "
                     "collection of special tokens"
                 )
-            return tuple(specials) if allowed_special == "all" else ()
+            return self._all_specials if allowed_special == "all" else ()
         for text in allowed_special:
             if text not in specials:
                 raise ValueError(
