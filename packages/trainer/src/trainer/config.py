@@ -32,6 +32,8 @@ class DataConfig:
     """Share of the bytes, from the end of the text, that is kept for validation."""
     max_val_bytes: int = 10_000_000
     """No more than this is kept for validation, however long the text."""
+    min_val_bytes: int = 4096
+    """At least this is kept for validation, but never more than half of the text."""
     tokenizer_bytes: int = 1_000_000_000
     """The tokenizer learns from the first bytes of the training text, up to this many."""
     stories_bytes: int = 8_000_000
@@ -47,7 +49,7 @@ class DataConfig:
             )
         if not 0 < self.val_fraction < 1:
             raise ValueError(f"data.val_fraction={self.val_fraction} is not between 0 and 1")
-        _check_positive("data", self, "max_val_bytes", "tokenizer_bytes")
+        _check_positive("data", self, "max_val_bytes", "min_val_bytes", "tokenizer_bytes")
         if self.stories_bytes < 0:
             raise ValueError(f"data.stories_bytes={self.stories_bytes} is negative")
         if not self.special_token:

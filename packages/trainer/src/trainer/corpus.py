@@ -3,8 +3,8 @@
 Files pass in blocks, so a corpus may be larger than memory, and every byte of it arrives unchanged.
 """
 
+import hashlib
 import mmap
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -29,13 +29,26 @@ def corpus_size(files: Sequence[Path]) -> int:
     return total
 
 
+def text_sha256(file: Path, progress: Callable[[int], object]) -> str:
+    """Return the SHA-256 of a file that is text.
+
+    `progress` is told the number of bytes of each block. Raises ValueError that names the file, the
+    offset and the line of the first byte that is not UTF-8.
+    """
+    digest = hashlib.sha256()
+    for text in TextFile(file, piece_bytes=BLOCK):
+        block = text.encode()
+        digest.update(block)
+        progress(len(block))
+    return digest.hexdigest()
+
+
 def join_files(
     files: Sequence[Path], destination: Path, separator: bytes, *, progress: Callable[[int], object]
 ) -> None:
     """Write all files into one, with `separator` between two of them.
 
-    `progress` is told the number of bytes of each block. Raises ValueError that names file, offset
-    and line of the first byte that is not UTF-8.
+    `progress` is told the number of bytes of each block.
     """
     with destination.open("wb") as out:
         for index, file in enumerate(files):
@@ -55,9 +68,7 @@ def split_tail(text: Path, tail: Path, target: int, separator: bytes) -> None:
     with text.open("r+b") as file:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             cut = _border(data, max(1, size - target), separator)
-            with tail.open("wb") as out:
-                for start in range(cut, size, BLOCK):
-                    out.write(data[start : start + BLOCK])
+            _copy(data, cut, size, tail)
         file.truncate(cut)
 
 
@@ -65,28 +76,26 @@ def first_bytes(text: Path, destination: Path, limit: int) -> Path:
     """Return `text` itself if it is no longer than `limit`, else a copy of its first lines."""
     if text.stat().st_size <= limit:
         return text
-    with text.open("rb") as source, destination.open("wb") as out:
-        left = limit
-        while left and (block := source.read(min(BLOCK, left))):
-            left -= len(block)
-            out.write(block)
-    with (
-        destination.open("rb") as file,
-        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
-    ):
-        line_end = data.rfind(b"\n")
-        cut = line_end + 1 if line_end >= 0 else _character_start(data, limit, -1)
-    os.truncate(destination, cut)
+    with text.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        cut = data.rfind(b"\n", 0, limit) + 1 or _character_start(data, limit, -1)
+        _copy(data, 0, cut, destination)
     return destination
+
+
+def _copy(data: mmap.mmap, start: int, end: int, destination: Path) -> None:
+    with destination.open("wb") as out:
+        for block in range(start, end, BLOCK):
+            out.write(data[block : min(block + BLOCK, end)])
 
 
 def _border(data: mmap.mmap, wanted: int, separator: bytes) -> int:
     # Never further than half of the tail, or a text with few borders would lose its tail.
     reach = min(BORDER_SEARCH, (len(data) - wanted) // 2)
     for mark in (separator, b"\n"):
-        found = data.find(mark, wanted, wanted + reach)
+        # A border is where a mark ends.
+        found = data.find(mark, max(0, wanted - len(mark)), wanted + reach)
         if found < 0:
-            found = data.rfind(mark, max(0, wanted - reach), wanted)
+            found = data.rfind(mark, max(0, wanted - reach - len(mark)), wanted)
         if found >= 0:
             return found + len(mark)
     return _character_start(data, wanted, 1)

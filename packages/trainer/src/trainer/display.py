@@ -19,36 +19,40 @@ from rich.progress import (
 )
 from rich.text import Text
 
-# Seconds between two progress lines where the output is not a terminal.
-PLAIN_INTERVAL = 5.0
 INDENT = 14
+WIDTH = 100
 
 
 class Display:
-    """Print a run's story to `console`."""
+    """Print a run's story to `console`.
 
-    def __init__(self, console: Console | None = None) -> None:
+    `plain_interval` is the seconds between two lines of progress where that is no terminal.
+    """
+
+    def __init__(self, console: Console | None = None, *, plain_interval: float = 5.0) -> None:
+        self.plain_interval = plain_interval
         self.console = console or Console(highlight=False)
-        if not self.console.is_terminal:
-            # A file has no width to wrap at.
-            self.console = Console(
-                file=self.console.file, highlight=False, width=200, color_system=None
-            )
+        # Wider lines are hard to read; a file has no width at all.
+        self.console.width = min(self.console.width, WIDTH) if self.console.is_terminal else WIDTH
+        self._title: Text | None = None
         self._stages = 0
 
     def title(self, text: str, note: str) -> None:
-        """Open the run."""
-        self.console.print(f"\n[bold]{escape(text)}[/bold]  [dim]{escape(note)}[/dim]\n")
+        """Name the run; it is printed with the first stage, so that bad input prints nothing."""
+        self._title = Text.assemble("\n", (text, "bold"), "  ", (note, "dim"), "\n")
 
     def stage(self, name: str, why: str) -> None:
         """Begin a numbered stage: its name, and what happens in it and why."""
+        if self._title is not None:
+            self.console.print(self._title)
+            self._title = None
         self._stages += 1
         head = f"{self._stages}  {name}".ljust(INDENT)
         self.console.print(Text.assemble((head, "bold cyan"), why), soft_wrap=True)
 
     def detail(self, text: str, style: str = "dim") -> None:
         """Add a line to the stage."""
-        self.console.print(Padding(Text(text, style), (0, 0, 0, INDENT)))
+        self._indented(Text(text, style))
 
     def line(self, text: str) -> None:
         """Print a line of its own."""
@@ -57,14 +61,14 @@ class Display:
     def result(self, label: str, value: str, note: str = "") -> None:
         """Add a labelled number."""
         line = Text.assemble((f"{label:<18}", "dim"), (value, "bold"), (f"  {note}", "dim"))
-        self.console.print(Padding(line, (0, 0, 0, INDENT)))
+        self._indented(line)
 
     def sample(self, label: str, text: str, *, limit: int = 300) -> None:
         """Show what the model writes, cut to `limit` characters."""
         words = " ".join(text.split())
         shown = words if len(words) <= limit else words[: words.rfind(" ", 0, limit)] + " ..."
         line = Text.assemble((f"{label}  ", "bold green"), (shown, "italic"))
-        self.console.print(Padding(line, (0, 0, 0, INDENT)))
+        self._indented(line)
 
     def command(self, text: str, note: str) -> None:
         """Show a command to try; it is never wrapped, so that it can be copied."""
@@ -78,20 +82,26 @@ class Display:
             (f"loss {train_loss:.3f}   val ", "dim"),
             (f"{val_loss:.3f}", "bold"),
         )
-        self.console.print(Padding(line, (0, 0, 0, INDENT)))
+        self._indented(line)
 
     def blank(self) -> None:
         self.console.print()
 
+    def _indented(self, text: Text) -> None:
+        self.console.print(Padding(text, (0, 0, 0, INDENT), expand=False))
+
     def progress(self, label: str, total: int | None = None) -> "Meter":
         """Show work in progress: a share of `total`, or only that it goes on."""
-        return Meter(self.console, label, total)
+        return Meter(self.console, label, total, self.plain_interval)
 
 
 class Meter:
     """A moving bar on a terminal, a line every few seconds elsewhere."""
 
-    def __init__(self, console: Console, label: str, total: int | None) -> None:
+    def __init__(
+        self, console: Console, label: str, total: int | None, plain_interval: float
+    ) -> None:
+        self.plain_interval = plain_interval
         self.label = label
         self.total = total
         self.done = 0
@@ -144,7 +154,7 @@ class Meter:
 
     def _print_line(self) -> None:
         now = time.monotonic()
-        if now - self._last_line < PLAIN_INTERVAL:
+        if now - self._last_line < self.plain_interval:
             return
         self._last_line = now
         share = f" {self.done / self.total:.0%}" if self.total else ""

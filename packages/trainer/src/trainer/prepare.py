@@ -10,13 +10,14 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from bpe import Tokenizer, train_bpe
 from bpe.training import TrainingProgress
 from trainer import stories
 from trainer.config import DataConfig
-from trainer.corpus import corpus_size, first_bytes, join_files, split_tail
+from trainer.corpus import corpus_size, first_bytes, join_files, split_tail, text_sha256
 from trainer.display import Display
 from trainer.prepared import DESCRIPTION, TOKENIZER, TRAIN, VALID
 from trainer.run_directory import write_json
@@ -38,7 +39,10 @@ def prepare(data: DataConfig, display: Display, *, out: Path | None = None) -> P
     if out is not None and out.exists():
         raise ValueError(f"{out} exists; give a new directory")
     name = re.sub(r"[^\w.-]+", "-", data.corpus[0].stem) if data.corpus else "stories"
-    final = out or data.cache / f"{name}-{_content_key(data)}"
+    size = corpus_size([*data.corpus, *data.val_corpus])
+    with display.progress("reading", size) as meter:
+        key = _content_key(data, meter.advance)
+    final = out or data.cache / f"{name}-{key}"
     if (final / DESCRIPTION).exists():
         display.stage("Data", f"made by an earlier run, taken from {final}")
         return final
@@ -79,8 +83,11 @@ def _make(directory: Path, data: DataConfig, display: Display) -> None:
     write_json(directory / DESCRIPTION, description)
 
 
-def _content_key(data: DataConfig) -> str:
-    """Hash what decides the tokens: the settings, and the files' bytes or the grammar's words."""
+def _content_key(data: DataConfig, progress: Callable[[int], object]) -> str:
+    """Hash what decides the tokens: the settings, and the files' bytes or the grammar's words.
+
+    Reading the files for this is also what finds a byte that is not UTF-8, before anything is made.
+    """
     settings: dict[str, object] = {
         "format": FORMAT,
         "vocab_size": data.vocab_size,
@@ -88,12 +95,11 @@ def _content_key(data: DataConfig) -> str:
         "tokenizer_bytes": data.tokenizer_bytes,
     }
     if data.corpus:
-        corpus_size([*data.corpus, *data.val_corpus])
         settings |= {
-            "corpus": [_sha256(path) for path in data.corpus],
-            "val_corpus": [_sha256(path) for path in data.val_corpus],
+            "corpus": [text_sha256(path, progress) for path in data.corpus],
+            "val_corpus": [text_sha256(path, progress) for path in data.val_corpus],
             "val_fraction": data.val_fraction,
-            "max_val_bytes": data.max_val_bytes,
+            "val_bytes": [data.min_val_bytes, data.max_val_bytes],
         }
     else:
         settings |= {
@@ -113,8 +119,7 @@ def _split_files(data: DataConfig, train_text: Path, valid_text: Path, display: 
         if data.val_corpus:
             join_files(data.val_corpus, valid_text, separator, progress=meter.advance)
         else:
-            target = min(round(size * data.val_fraction), data.max_val_bytes)
-            split_tail(train_text, valid_text, target, separator)
+            split_tail(train_text, valid_text, held_out_bytes(data, size), separator)
     sizes = train_text.stat().st_size, valid_text.stat().st_size
     if not all(sizes):
         raise ValueError(f"{names}: {size} bytes are too few to be split into two parts")
@@ -140,6 +145,12 @@ def _write_stories(data: DataConfig, train_text: Path, valid_text: Path, display
     )
     display.sample("story 1", stories.story(TRAIN_SEED, 0).text)
     return -valid.log_probability
+
+
+def held_out_bytes(data: DataConfig, size: int) -> int:
+    """Return about how many of the last bytes of a text are kept for validation."""
+    wanted = max(round(size * data.val_fraction), data.min_val_bytes)
+    return min(wanted, data.max_val_bytes, size // 2)
 
 
 def _train_tokenizer(data: DataConfig, train_text: Path, display: Display) -> Tokenizer:
@@ -189,8 +200,3 @@ def human_size(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} GB"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -9,7 +9,7 @@ samples.md      what the model wrote on the way   curves.png    the losses
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,15 +140,22 @@ def cut_samples(markdown: str, step: int) -> str:
     return "".join(kept)
 
 
-def differences(saved: Mapping[str, Any], config: TrainConfig) -> list[str]:
-    """Return one phrase for each setting that keeps a run from going on with `config`."""
+def check_same_settings(
+    run: RunDirectory, config: TrainConfig, *, but: Collection[str] = ()
+) -> None:
+    """Raise ValueError with each setting, `but` some, that keeps the run from going on."""
     now = _fixed_settings(to_mapping(config))
-    then = _fixed_settings(saved)
-    return [
+    then = _fixed_settings(run.read_config())
+    unlike = [
         f"{key}={then.get(key)!r} there and {now.get(key)!r} here"
         for key in sorted(now.keys() | then.keys())
-        if now.get(key) != then.get(key)
+        if now.get(key) != then.get(key) and key not in but
     ]
+    if unlike:
+        raise ValueError(
+            f"{run.path} was begun with other settings: {'; '.join(unlike)}. Use the same ones, or "
+            f"another --run-dir"
+        )
 
 
 def config_hash(config: TrainConfig) -> str:

@@ -1,11 +1,12 @@
 """One `train` command from start to end: find or make the run, its data, train, show the result."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from trainer import checkpoints
 from trainer.config import TrainConfig
+from trainer.corpus import corpus_size
 from trainer.devices import resolve_device
 from trainer.display import Display
 from trainer.loop import train
@@ -15,10 +16,10 @@ from trainer.presets import SOURCES
 from trainer.provenance import now, provenance
 from trainer.run_directory import (
     RunDirectory,
+    check_same_settings,
     choose_directory,
     config_hash,
     copy_tokenizer,
-    differences,
     read_json,
     set_aside,
     write_json,
@@ -36,20 +37,29 @@ def run_training(
     Raises ValueError for bad input before anything is written to the run directory.
     """
     device = resolve_device(config.device)
-    display.title("Training a language model", _note(config, preset))
     earlier = _find_run(config)
-    data = _open_data(config, preset, display)
+    checkpoint = None
+    if earlier is not None and config.resume == "auto":
+        # The tokenizer decides the size of the vocabulary, and is compared below.
+        check_same_settings(earlier, config, but=["model.vocab_size"])
+        checkpoint = _find_checkpoint(earlier, config)
+        if checkpoint is not None and checkpoint.step == config.max_steps:
+            record = read_json(earlier.record)
+            if record.get("exit") == "finished":
+                show_finished(display, config, earlier, record)
+                return earlier
+    _check_source(config, preset)
+    display.title("Training a language model", f"preset {preset}, seed {config.seed}")
+    data = _open_data(config, display)
     config = _with_vocabulary(config, data)
     data.check_context(config.model.context_length)
     identity = {"config": config_hash(config), **data.identity}
-    checkpoint = None
-    if earlier is not None and config.resume == "auto":
-        checkpoint = _find_checkpoint(earlier, config, identity, display)
-        if checkpoint is not None and checkpoint.step >= config.max_steps:
-            record = read_json(earlier.record)
-            if record["exit"] == "finished":
-                show_finished(display, config, earlier, record)
-                return earlier
+    if earlier is not None and checkpoint is not None:
+        check_same_settings(earlier, config)
+        _check_identity(checkpoint, identity)
+        removed = checkpoints.remove_unfinished(earlier.checkpoints)
+        cleaned = f"; removed {removed} unfinished checkpoint(s)" if removed else ""
+        display.stage("Resume", f"goes on from step {checkpoint.step:,} (verified){cleaned}")
     run = _open_run(config, preset, earlier, display)
     config = dataclasses.replace(config, run_dir=run.path)
     run.write_config(config)
@@ -80,10 +90,6 @@ def run_training(
     return run
 
 
-def _note(config: TrainConfig, preset: str) -> str:
-    return f"preset {preset}, seed {config.seed}"
-
-
 def _find_run(config: TrainConfig) -> RunDirectory | None:
     """Return the run that the directory holds already, None where there is none."""
     if config.run_dir is None or not config.run_dir.exists():
@@ -100,16 +106,29 @@ def _find_run(config: TrainConfig) -> RunDirectory | None:
     return None
 
 
-def _open_data(config: TrainConfig, preset: str, display: Display) -> PreparedData:
-    if config.data.tokens is not None:
-        directory = config.data.tokens
-    elif not config.data.corpus and not config.data.stories_bytes:
+def _check_source(config: TrainConfig, preset: str) -> None:
+    """Refuse what can be known to be too little before the text is read."""
+    data = config.data
+    if data.tokens is not None:
+        return
+    if not data.corpus and not data.stories_bytes:
         raise ValueError(
             f"preset {preset!r} needs its text: get it from {SOURCES.get(preset, 'its source')} "
             f"and add --data.corpus FILE"
         )
-    else:
-        directory = prepare(config.data, display)
+    size = corpus_size([*data.corpus, *data.val_corpus]) or data.stories_bytes
+    needed = config.model.context_length + 1
+    if size < 2 * needed:
+        names = ", ".join(map(str, data.corpus)) or "the stories"
+        raise ValueError(
+            f"{names}: {size} bytes are too few to train and to validate on, each at least one "
+            f"window of model.context_length + 1 = {needed} tokens: give more text or lower "
+            f"--model.context-length"
+        )
+
+
+def _open_data(config: TrainConfig, display: Display) -> PreparedData:
+    directory = config.data.tokens or prepare(config.data, display)
     with display.progress("checking the tokens"):
         return open_prepared(directory)
 
@@ -126,36 +145,28 @@ def _with_vocabulary(config: TrainConfig, data: PreparedData) -> TrainConfig:
     return dataclasses.replace(config, model=model)
 
 
-def _find_checkpoint(
-    run: RunDirectory, config: TrainConfig, identity: dict[str, str], display: Display
-) -> checkpoints.Checkpoint | None:
-    """Return the last checkpoint of the run, if it was made with this configuration and data."""
-    unlike = differences(run.read_config(), config)
-    if unlike:
-        raise ValueError(
-            f"{run.path} was begun with another configuration: {'; '.join(unlike)}. "
-            f"Use the same settings, or another --run-dir"
-        )
-    removed = checkpoints.remove_unfinished(run.checkpoints)
+def _find_checkpoint(run: RunDirectory, config: TrainConfig) -> checkpoints.Checkpoint | None:
+    """Return the last checkpoint of the run after verifying it, None where there is none."""
     found = checkpoints.steps(run.checkpoints)
     if not found:
         return None
     checkpoint = checkpoints.verify(found[-1])
-    for key, value in identity.items():
-        if checkpoint.identity.get(key) != value:
-            raise ValueError(
-                f"{checkpoint.directory} was made with other data: the {key} hash is "
-                f"{checkpoint.identity.get(key, 'missing')[:12]} there and {value[:12]} here. "
-                f"Use the same text, or another --run-dir"
-            )
     if checkpoint.step > config.max_steps:
         raise ValueError(
             f"{run.path} is at step {checkpoint.step}, beyond max_steps={config.max_steps}; "
             f"give a larger --max-steps, or another --run-dir"
         )
-    cleaned = f"; removed {removed} unfinished checkpoint(s)" if removed else ""
-    display.stage("Resume", f"goes on from step {checkpoint.step:,} (verified){cleaned}")
     return checkpoint
+
+
+def _check_identity(checkpoint: checkpoints.Checkpoint, identity: Mapping[str, str]) -> None:
+    for key, value in identity.items():
+        saved = checkpoint.identity.get(key, "missing")
+        if saved != value:
+            raise ValueError(
+                f"{checkpoint.directory} was made with other data: the hash of its {key} is "
+                f"{saved[:12]} there and {value[:12]} here. Use the same text, or another --run-dir"
+            )
 
 
 def _open_run(

@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainer.batches import SequenceSampler, gather_windows, get_batch
+
+
+def sampler(**changes: int) -> SequenceSampler:
+    values = {"seed": 3, "num_tokens": 1009, "context_length": 13, "batch_size": 7} | changes
+    return SequenceSampler(**values)
+
+
+@given(
+    num_tokens=st.integers(2, 97),
+    context_length=st.integers(1, 13),
+    batch_size=st.integers(1, 11),
+    step=st.integers(0, 2**40),
+)
+def test_windows_lie_inside_the_tokens(
+    num_tokens: int, context_length: int, batch_size: int, step: int
+) -> None:
+    if num_tokens <= context_length:
+        num_tokens += context_length
+    starts = sampler(
+        num_tokens=num_tokens, context_length=context_length, batch_size=batch_size
+    ).starts(step)
+    assert len(starts) == batch_size
+    assert starts.min() >= 0
+    assert starts.max() + context_length + 1 <= num_tokens
+
+
+def test_sequences_are_a_function_of_seed_and_step() -> None:
+    forward = [sampler().starts(step).tolist() for step in range(5)]
+    backward = [sampler().starts(step).tolist() for step in reversed(range(5))]
+    assert forward == backward[::-1]
+
+
+@pytest.mark.parametrize(("seed", "step"), [(4, 11), (3, 12)])
+def test_another_seed_or_step_gives_other_sequences(seed: int, step: int) -> None:
+    assert sampler(seed=seed).starts(step).tolist() != sampler().starts(11).tolist()
+
+
+def test_larger_batch_begins_with_the_smaller_one() -> None:
+    # What a process takes of a step depends on its share alone, not on how many there are.
+    assert sampler(batch_size=11).starts(5)[:7].tolist() == sampler().starts(5).tolist()
+
+
+def test_sequences_are_those_of_every_version() -> None:
+    # A change here breaks the resuming of every run that exists.
+    assert sampler().starts(1).tolist() == [101, 932, 196, 492, 416, 803, 383]
+
+
+def test_every_start_is_equally_likely() -> None:
+    few = sampler(num_tokens=24, context_length=13, batch_size=5000)
+    counts = np.bincount(few.starts(1), minlength=11)
+    assert len(counts) == 11
+    # Five standard deviations of a binomial count.
+    assert np.abs(counts - 5000 / 11).max() < 5 * np.sqrt(5000 / 11 * 10 / 11)
+
+
+def test_targets_are_the_inputs_one_token_later() -> None:
+    tokens = np.arange(100, 200, dtype=np.uint16)
+    inputs, targets = gather_windows(tokens, np.array([0, 7, 86]), 13, "cpu")
+    assert inputs[:, 0].tolist() == [100, 107, 186]
+    assert torch.equal(targets, inputs + 1)
+    assert inputs.dtype == targets.dtype == torch.int64
+
+
+def test_large_ids_do_not_wrap() -> None:
+    tokens = np.full(20, 70_001, dtype=np.uint32)
+    inputs, _ = gather_windows(tokens, np.array([0]), 13, "cpu")
+    assert set(inputs.flatten().tolist()) == {70_001}
+
+
+def test_batch_of_a_generator_can_be_drawn_again() -> None:
+    tokens = np.arange(1009)
+    first, second = (
+        get_batch(tokens, 5, 7, "cpu", generator=torch.Generator().manual_seed(3))[0]
+        for _ in range(2)
+    )
+    assert torch.equal(first, second)
+
+
+def test_too_few_tokens_for_a_window_are_refused() -> None:
+    with pytest.raises(ValueError, match="13 tokens are too few for context_length=13: 14"):
+        get_batch(np.arange(13), 5, 13, "cpu")

@@ -1,0 +1,86 @@
+from pathlib import Path
+
+import pytest
+from trainer_jobs import SMALL_MODEL, record
+
+from trainer.cli import main, train_command
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def run(corpus_file: Path) -> str:
+    """A run on tokens that `trainer prepare` made."""
+    flags = ["--from-files", str(corpus_file), "--out", "cats", "--vocab-size", "263"]
+    assert main(["prepare", *flags]) == 0
+    assert (
+        train_command([*SMALL_MODEL, "--max-steps=4", "--data.tokens=cats", "--run-dir=run"]) == 0
+    )
+    return "run"
+
+
+def test_prepared_text_is_trained_on_and_measured(
+    run: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert main(["evaluate", run]) == 0
+    assert "tokens: validation loss" in capsys.readouterr().out
+
+
+def test_evaluation_of_all_windows_is_that_of_the_run(
+    run: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    main(["evaluate", run])
+    expected = f"{record(Path(run))['result']['val_loss']:.3f}"
+    assert f"validation loss {expected} nats" in capsys.readouterr().out
+
+
+def test_whole_checkpoints_are_verified(run: str, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert main(["verify", run]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[2] for line in lines] == ["2,", "4,"]
+
+
+def test_damaged_checkpoint_is_found(run: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (Path(run) / "checkpoints/step-000000002/model.safetensors").write_bytes(b"x")
+    assert main(["verify", run]) == 3
+    assert "step-000000002 is corrupt" in capsys.readouterr().err
+
+
+def test_model_is_not_measured_on_tokens_of_another_tokenizer(
+    run: str, corpus_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--from-files", str(corpus_file), "--out", "other", "--vocab-size", "270"]
+    main(["prepare", *flags])
+    assert main(["evaluate", run, "--tokens", "other"]) == 2
+    assert "encoded by another tokenizer" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("prepear", "unknown command 'prepear': did you mean 'prepare'?"),
+        ("prepare", "needs text: --from-files FILE..."),
+        ("prepare --from-files nowhere.txt", "nowhere.txt: no such file"),
+        ("prepare --from-flies a", "did you mean '--from-files'?"),
+        ("evaluate nowhere", "nowhere does not exist"),
+        ("verify .", "holds no checkpoint"),
+    ],
+)
+def test_bad_input_is_one_line(
+    capsys: pytest.CaptureFixture[str], command: str, words: str
+) -> None:
+    assert main(command.split()) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
+
+
+def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in ("prepare", "evaluate", "verify"))

@@ -1,0 +1,168 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from trainer.config import DataConfig, TrainConfig, to_mapping
+from trainer.flags import (
+    config_from_mapping,
+    nearest,
+    parse_train_config,
+    split_arguments,
+    value_of,
+)
+from trainer.presets import PRESETS
+
+
+def toml(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "run.toml"
+    path.write_text(text)
+    return path
+
+
+def test_flag_overrides_file_and_file_overrides_preset(tmp_path: Path) -> None:
+    file = toml(tmp_path, "seed = 3\nmax_steps = 5\n[model]\nd_model = 64\n")
+    base = TrainConfig(seed=1, max_steps=2, batch_size=7)
+    config = parse_train_config(["--max-steps", "11"], base, file=file)
+    assert (config.batch_size, config.seed, config.max_steps) == (7, 3, 11)
+    assert config.model.d_model == 64
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "--run-dir x --max-steps 3 --batch-size 5 --seed 7 --device cpu --precision bf16",
+        "--compile off --resume never --log-every 2 --eval.every 3 --checkpoint.every 5",
+        "--checkpoint.keep 7 --model.d-model 64 --model.num-heads 2 --optimizer.lr 1e-3",
+        "--schedule.warmup-steps 3 --data.vocab-size 257 --data.corpus a.txt b.txt",
+        "--data.tokens some/dir --gradient-accumulation 2 --sample.prompt Once",
+    ],
+)
+def test_flags_that_scripts_rely_on_are_there(flags: str) -> None:
+    parse_train_config(flags.split(), PRESETS["tiny"])
+
+
+def test_file_may_hold_lists_and_switches(tmp_path: Path) -> None:
+    file = toml(
+        tmp_path,
+        '[data]\ncorpus = ["a.txt", "b.txt"]\n[model]\ntied-embeddings = true\nqk_norm = false\n',
+    )
+    config = parse_train_config([], TrainConfig(), file=file)
+    assert config.data.corpus == (Path("a.txt"), Path("b.txt"))
+    assert config.model.tied_embeddings
+    assert not config.model.qk_norm
+
+
+def test_settings_of_file_and_flags_are_checked_together(tmp_path: Path) -> None:
+    # 96 alone cannot be divided by the preset's 16 heads... of 5: only both together fit.
+    file = toml(tmp_path, "[model]\nd_model = 66\n")
+    config = parse_train_config(["--model.num-heads", "11"], TrainConfig(), file=file)
+    assert config.model.d_head == 6
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--max-stps 3", "unknown flag '--max-stps': did you mean '--max-steps'?"),
+        ("--lr 3", "unknown flag '--lr': did you mean '--optimizer.lr'?"),
+        ("--model.dmodel 3", "unknown flag '--model.dmodel': did you mean '--model.d-model'?"),
+        ("--zzzzzz", "unknown flag '--zzzzzz': see --help"),
+        ("stray", "unexpected argument 'stray'"),
+        ("--max-steps many", "--max-steps"),
+        ("--max-steps 0", "max_steps=0 is not positive"),
+        ("--precision fp8", "invalid choice 'fp8'"),
+        ("--model.d-model 100", "model.d_model=100 is not divisible by model.num_heads=16"),
+        ("--optimizer.muon-lr 0.1", "optimizer.muon_lr has no effect"),
+        ("--schedule.decay-ratio 0.1", "schedule.decay_ratio has no effect"),
+        ("--data.corpus a --data.tokens b", "exclude each other"),
+        ("--data.vocab-size 300 --model.vocab-size 299", "model.vocab_size=299 is smaller"),
+    ],
+)
+def test_mistake_is_one_line_that_names_the_right_word(flags: str, message: str) -> None:
+    with pytest.raises(ValueError, match=r"^[^\n]+$") as caught:
+        parse_train_config(flags.split(), TrainConfig())
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("max_stps = 3", "unknown setting 'max_stps': did you mean 'max_steps'?"),
+        ("[optimizer]\nlearning_rate = 3", "unknown setting 'optimizer.learning_rate'"),
+        ('max_steps = "many"', "--max-steps"),
+        ("max_steps = ", "not valid TOML"),
+    ],
+)
+def test_mistake_in_a_file_names_the_file(tmp_path: Path, text: str, message: str) -> None:
+    file = toml(tmp_path, text)
+    with pytest.raises(ValueError, match=r"^[^\n]+$") as caught:
+        parse_train_config([], TrainConfig(), file=file)
+    assert message in str(caught.value)
+    assert str(file) in str(caught.value)
+
+
+def test_missing_file_is_named() -> None:
+    with pytest.raises(ValueError, match=r"nowhere\.toml: no such file"):
+        parse_train_config([], TrainConfig(), file=Path("nowhere.toml"))
+
+
+def test_model_vocabulary_follows_that_of_the_data() -> None:
+    config = parse_train_config(["--data.vocab-size", "311"], TrainConfig())
+    assert config.model.vocab_size == 311
+
+
+def test_model_vocabulary_may_be_padded() -> None:
+    flags = ["--data.vocab-size", "311", "--model.vocab-size", "320"]
+    config = parse_train_config(flags, TrainConfig())
+    assert (config.data.vocab_size, config.model.vocab_size) == (311, 320)
+
+
+def test_tokens_take_the_place_of_a_corpus() -> None:
+    base = TrainConfig(data=DataConfig(corpus=(Path("a.txt"),)))
+    config = parse_train_config(["--data.tokens", "b"], base)
+    assert (config.data.corpus, config.data.tokens) == ((), Path("b"))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_saved_configuration_is_read_back(preset: str) -> None:
+    config = dataclasses.replace(PRESETS[preset], run_dir=Path("runs/x"), seed=7)
+    assert config_from_mapping(to_mapping(config), Path("config.json")) == config
+
+
+def test_saved_configuration_of_another_version_is_refused() -> None:
+    mapping = to_mapping(TrainConfig()) | {"flux": 3}
+    with pytest.raises(ValueError, match=r"config\.json: unknown setting 'flux'"):
+        config_from_mapping(mapping, Path("config.json"))
+
+
+@pytest.mark.parametrize(
+    ("command", "preset", "file", "flags"),
+    [
+        ("", None, None, ""),
+        ("owt --seed 3", "owt", None, "--seed 3"),
+        ("--seed 3 --config a.toml --max-steps 5", None, "a.toml", "--seed 3 --max-steps 5"),
+        ("tiny --config=a.toml", "tiny", "a.toml", ""),
+    ],
+)
+def test_command_line_is_taken_apart(
+    command: str, preset: str | None, file: str | None, flags: str
+) -> None:
+    expected = (preset, Path(file) if file else None, flags.split())
+    assert split_arguments(command.split()) == expected
+
+
+def test_config_flag_needs_a_file() -> None:
+    with pytest.raises(ValueError, match="--config needs a file"):
+        split_arguments(["--config"])
+
+
+def test_last_value_of_a_flag_counts() -> None:
+    assert value_of("--run-dir", ["--run-dir", "a", "--run_dir=b", "--seed", "1"]) == "b"
+
+
+def test_value_of_an_absent_flag_is_none() -> None:
+    assert value_of("--run-dir", ["--seed", "1"]) is None
+
+
+def test_setting_without_its_section_is_near() -> None:
+    assert nearest("keep", ["checkpoint.keep", "seed"]) == "checkpoint.keep"
