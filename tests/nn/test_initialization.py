@@ -17,6 +17,11 @@ def test_numbers_follow_the_cut_normal_distribution() -> None:
     assert float((found - expected).abs().max()) < 1.63 / math.sqrt(20_011)
 
 
+def test_tails_are_redrawn_and_not_piled_up_at_the_cut() -> None:
+    numbers = truncated_normal((20_011,), 1.0, generator=torch.Generator().manual_seed(0))
+    assert int((numbers.abs() > 2.9999).sum()) < 3
+
+
 def test_same_generator_gives_the_same_numbers() -> None:
     first, second = (
         truncated_normal((5, 7), 1.0, generator=torch.Generator().manual_seed(3)) for _ in range(2)

@@ -96,6 +96,16 @@ def test_padding_on_the_left_changes_nothing(pad: int, choices: dict[str, Any]) 
     torch.testing.assert_close(logits[:, pad:], model(token_ids), rtol=0, atol=1e-5)
 
 
+def test_positions_say_where_the_tokens_stand() -> None:
+    model, token_ids = build(), torch.randint(0, 53, (3, 11))
+    counted = model(token_ids)
+    assert torch.equal(model(token_ids, positions=torch.arange(11)), counted)
+    shifted = model(token_ids, positions=torch.arange(11) + 12)
+    torch.testing.assert_close(shifted, counted, rtol=0, atol=1e-5)
+    spread = model(token_ids, positions=2 * torch.arange(11))
+    assert not torch.allclose(spread, counted, rtol=0, atol=1e-2)
+
+
 def test_model_takes_any_batch_axes() -> None:
     model, token_ids = build(), torch.randint(0, 53, (2, 3, 11))
     rows = model(token_ids.flatten(0, 1)).unflatten(0, (2, 3))

@@ -155,9 +155,9 @@ def _read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
 
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+            names = file.keys()
             # Copied, because the library's tensors are windows on the mapped file.
-            return metadata, {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+            return file.metadata() or {}, {name: file.get_tensor(name).clone() for name in names}
     except FileNotFoundError:
         raise ModelFileError(f"{path} does not exist") from None
     except SafetensorError as error:
