@@ -39,7 +39,7 @@ def learn_merges(
     """
     tokens = [bytes([byte]) for byte in range(256)]
     ranks: list[str | int] = (
-        [*_huggingface_ranks()] if tie_break == "huggingface" else [*map(_bytes_rank, tokens)]
+        [*huggingface_ranks()] if tie_break == "huggingface" else [*map(_bytes_rank, tokens)]
     )
 
     words: list[str] = []
@@ -147,9 +147,12 @@ def _bytes_rank(token: bytes) -> str:
     return "".join(chr(255 - byte) for byte in token) + "\u0100"
 
 
-def _huggingface_ranks() -> list[int]:
-    # The library numbers the bytes by the printable characters that stand for them in GPT-2's
-    # files: those that are printable as they are come first, in order, then the others.
+def huggingface_ranks() -> list[int]:
+    """Return the ranks of the 256 bytes in the tokenizers library, whose ids follow them.
+
+    It numbers the bytes by the printable characters that stand for them in GPT-2's files: those
+    that are printable as they are come first, in order, then the others.
+    """
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
     order = [*printable, *others]

@@ -5,9 +5,10 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from bpe.counting import CHUNK_BYTES, count_pretokens
+from bpe.engines import Engine, choose_engine
 from bpe.merging import MAX_VOCAB_SIZE, TieBreak, learn_merges
 from bpe.patterns import compile_pattern
 from bpe.streaming import check_errors
@@ -42,6 +43,7 @@ def train_bpe(
     workers: int | None = None,
     chunk_bytes: int = CHUNK_BYTES,
     errors: Literal["strict", "replace"] = "strict",
+    engine: Engine = "auto",
     progress: Callable[[TrainingProgress], None] | None = None,
 ) -> tuple[dict[int, bytes], list[tuple[bytes, bytes]]]:
     """Train on one UTF-8 file or several; return the vocabulary and the merges in order.
@@ -52,9 +54,11 @@ def train_bpe(
     pattern: a name in `PATTERNS`, or any regular expression of the `regex` module.
     tie_break: of pairs with equal counts, "bytes" takes the lexicographically greater pair of
         byte strings, "huggingface" the pair that the tokenizers library takes.
-    workers: processes that count; None for all CPUs if the files are large, else none.
+    workers: processes or threads that count; None for all CPUs if the files are large.
     chunk_bytes: how much text is counted at a time; bounds the memory.
     errors: "replace" reads malformed bytes as U+FFFD, logs how many, and goes on.
+    engine: "reference" is plain Python, "kernels" is compiled code, which needs `bpe[fast]`; "auto"
+        takes the one that will be done first.
     progress: called after every chunk and every merge.
 
     The result depends on the files, `vocab_size`, `special_tokens`, `pattern` and `tie_break`
@@ -72,7 +76,8 @@ def train_bpe(
         if progress is not None:
             progress(TrainingProgress("count", done, num_bytes))
 
-    found = count_pretokens(
+    count, learn = _functions_of(choose_engine(engine, num_bytes))
+    found = count(
         paths,
         special_tokens,
         pattern=pattern,
@@ -100,12 +105,24 @@ def train_bpe(
         report_merges(token)
 
     report_merges()
-    merges = learn_merges(found.counts, num_merges, tie_break=tie_break, on_merge=add)
+    merges = learn(found.counts, num_merges, tie_break=tie_break, on_merge=add)
     if len(merges) < num_merges:
         _logger.warning(
             "no pair is left to merge: the vocabulary has %d of %d tokens", len(vocab), vocab_size
         )
     return vocab, merges
+
+
+def _functions_of(
+    engine: Literal["reference", "kernels"],
+) -> tuple[Callable[..., Any], Callable[..., list[tuple[bytes, bytes]]]]:
+    """Return what counts the pretokens, and what learns merges from the counts."""
+    if engine == "reference":
+        return count_pretokens, learn_merges
+    # Imported here: the reference has no use for them.
+    from bpe.kernels import counting, merging
+
+    return counting.count_pretokens, merging.learn_merges
 
 
 def _as_paths(input_path: StrPath | Sequence[StrPath]) -> list[StrPath]:

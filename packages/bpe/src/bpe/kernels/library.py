@@ -11,7 +11,6 @@ free. It trusts its arguments: an address that is wrong brings the process down.
 import ctypes
 import hashlib
 import importlib
-import importlib.util
 import json
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -27,19 +26,21 @@ Kernel = Callable[..., int]
 # For each library the modules, and of each module the functions that Python may call.
 LIBRARIES: Mapping[str, Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
-        "training": {"bpe.kernels.scan": ("scan_text",)},
+        "training": {
+            "bpe.kernels.scan": ("scan_text",),
+            "bpe.kernels.count": ("count_text", "add_pretokens", "add_table", "move_table"),
+            "bpe.kernels.spread": ("measure_pretokens", "spread_pretokens"),
+            "bpe.kernels.pair_index": ("sum_pairs", "count_pairs", "measure_pairs", "place_pairs"),
+            "bpe.kernels.pair_slots": ("move_slots",),
+            "bpe.kernels.merge": ("merge_pairs",),
+        },
     }
 )
 
 
-def is_available() -> bool:
-    """Whether the compiler is installed (the extra `bpe[fast]`)."""
-    return all(importlib.util.find_spec(name) is not None for name in ("numba", "llvmlite"))
-
-
 def is_compiled(library: str) -> bool:
-    """Whether `load` would find the library compiled."""
-    return is_available() and cache.read(_name(library), _key()) is not None
+    """Whether `load` will find the library compiled."""
+    return cache.read(_name(library), _key()) is not None
 
 
 @lru_cache(maxsize=len(LIBRARIES))
