@@ -60,10 +60,10 @@ def generate(
     context unless `truncate="left"`, which keeps its end; LogitsError for logits that are NaN.
     """
     prompts, is_batch = _as_batch(prompt_ids)
-    config = SamplingConfig() if config is None else config
-    decoder, gates = _start(model, prompts, config, tokenizer, truncate, generator)
-    texts: list[list[int]] = [[] for _ in gates]
-    for text, piece in _run(decoder, gates):
+    texts: list[list[int]] = [[] for _ in prompts]
+    for text, piece in stream_batch(
+        model, prompts, config, tokenizer=tokenizer, truncate=truncate, generator=generator
+    ):
         texts[text] += piece.tokens
     return texts if is_batch else texts[0]
 
@@ -78,25 +78,28 @@ def stream(
     generator: torch.Generator | None = None,
 ) -> Iterator[int]:
     """Yield the tokens that `generate` returns, each as soon as no stop string can begin in it."""
-    pieces = stream_pieces(
-        model, prompt_ids, config, tokenizer=tokenizer, truncate=truncate, generator=generator
+    pieces = stream_batch(
+        model, [prompt_ids], config, tokenizer=tokenizer, truncate=truncate, generator=generator
     )
-    return (token for piece in pieces for token in piece.tokens)
+    return (token for _, piece in pieces for token in piece.tokens)
 
 
-def stream_pieces(
+def stream_batch(
     model: TransformerLM,
-    prompt_ids: Sequence[int],
+    prompts: Sequence[Sequence[int]],
     config: SamplingConfig | None = None,
     *,
     tokenizer: Tokenizer | None = None,
     truncate: Truncate = "never",
     generator: torch.Generator | None = None,
-) -> Iterator[Piece]:
-    """Yield what each drawn token lets out: tokens, bytes, and at last why the text ended."""
+) -> Iterator[tuple[int, Piece]]:
+    """Yield for each drawn token the place of its prompt, and what it lets out.
+
+    That is tokens, their bytes if there is a tokenizer, and at last why the text ended.
+    """
     config = SamplingConfig() if config is None else config
-    decoder, gates = _start(model, [prompt_ids], config, tokenizer, truncate, generator)
-    return (piece for _, piece in _run(decoder, gates))
+    decoder, gates = _start(model, prompts, config, tokenizer, truncate, generator)
+    return _run(decoder, gates)
 
 
 def _start(

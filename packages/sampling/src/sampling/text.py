@@ -8,20 +8,33 @@ import torch
 from bpe import Tokenizer
 from nn import TransformerLM
 from sampling.config import SamplingConfig
-from sampling.generate import Truncate, stream_pieces
+from sampling.generate import Truncate, stream_batch
 from sampling.stopping import FinishReason, Piece
+
+
+class PieceReader:
+    """Turn the pieces of one text into characters: those that are whole, as they come.
+
+    Bytes that are no UTF-8 become U+FFFD.
+    """
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def read(self, piece: Piece) -> str:
+        """Return the characters that `piece` completes, often none."""
+        return self._decoder.decode(piece.data, final=piece.finish_reason is not None)
 
 
 class TextStream(Iterator[str]):
     """The text of one generation as it comes, in whole characters.
 
-    Joined it is the whole text, exactly up to where a stop string begins. Bytes that are no UTF-8
-    become U+FFFD.
+    Joined it is the whole text, exactly up to where a stop string begins.
     """
 
     def __init__(self, pieces: Iterator[Piece]) -> None:
         self._pieces = pieces
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._reader = PieceReader()
         self.num_tokens = 0
         """Tokens drawn so far."""
         self.finish_reason: FinishReason | None = None
@@ -32,8 +45,7 @@ class TextStream(Iterator[str]):
         for piece in self._pieces:
             self.num_tokens += 1
             self.finish_reason = piece.finish_reason
-            text = self._decoder.decode(piece.data, final=piece.finish_reason is not None)
-            if text:
+            if text := self._reader.read(piece):
                 return text
         raise StopIteration
 
@@ -54,11 +66,10 @@ def stream_text(
     raises.
     """
     ids = tokenizer.encode(prompt, allowed_special="all" if allow_special else "none")
-    return TextStream(
-        stream_pieces(
-            model, ids, config, tokenizer=tokenizer, truncate=truncate, generator=generator
-        )
+    pieces = stream_batch(
+        model, [ids], config, tokenizer=tokenizer, truncate=truncate, generator=generator
     )
+    return TextStream(piece for _, piece in pieces)
 
 
 def generate_text(
