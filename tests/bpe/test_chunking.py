@@ -9,9 +9,14 @@ from bpe.patterns import PATTERNS, compile_pattern
 from bpe.pretokenize import split_pretokens
 from bpe.specials import split_on_specials
 
-# Every class that a pattern or a cut tells apart, and the characters of the specials below.
-tricky_texts = st.text(" \n\r\t'sSltv9.!/-éA\u0301\u02b0漢🙂\u00a0\u2028<|>")
-SPECIALS = [[], ["<|>"], ["<", "<|>|"], ["s|> t", "> "], ["'s", "é"], ["||", "|>"]]
+# Specials that overlap themselves and each other, with and without places to cut inside.
+SPECIALS = [[], ["<|>"], ["<", "<|>|"], ["s|> t", "> "], ["'s", "é"], ["||", "|>"], ["aa a", "a a"]]
+# Every class that a pattern or a cut tells apart, the specials and pieces of them.
+tricky_texts = st.text(" \n\r\t'sSltv9.!/-éA\u0301\u02b0漢🙂\u00a0\u2028<|>") | st.lists(
+    st.sampled_from(
+        ["s|> t", "<|>", "|>", "||", "> ", "a", "a a", " ", "s", "é", "9", "<|", "\n", "."]
+    )
+).map("".join)
 
 
 def tokenize(text: str, pattern: str, specials: list[str]) -> list[str]:

@@ -22,6 +22,9 @@ from bpe.cli import main
 BPE = [sys.executable, "-c", "import sys; from bpe.cli import main; sys.exit(main())"]
 TEXT = "One morning Ana found a key.<|endoftext|>\nWhose key is it? 鍵 🗝\r\n" * 211
 
+# Takes for ever on a row of letters: every way to cut it is tried.
+ENDLESS = "(?:a|a|aa)+b|."
+
 
 @pytest.fixture(autouse=True)
 def in_directory_with_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -69,6 +72,7 @@ def test_train_takes_every_option(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("second.txt").write_bytes(b"more \xff text")
     options = ["--special-token", "<a>", "--special-token", "<b>", "--pattern", "cl100k"]
     options += ["--tie-break", "huggingface", "--errors", "replace", "--workers", "1"]
+    options += ["--engine", "reference"]
     assert run_here(monkeypatch, "train", "second.txt", *TRAIN[1:], *options) == 0
     assert (
         Tokenizer.load("tok").merges
@@ -258,9 +262,8 @@ def test_no_room_is_exit_4_and_leaves_nothing() -> None:
 
 
 def test_killed_worker_is_exit_4_within_seconds() -> None:
-    # This takes for ever: for each of the letters the pattern tries every way to cut the rest.
     Path("corpus.txt").write_text("a" * 101)
-    arguments = [*TRAIN, "--workers", "2", "--pattern", "(?:a|a|aa)+b|."]
+    arguments = [*TRAIN, "--workers", "2", "--pattern", ENDLESS]
     with subprocess.Popen([*BPE, *arguments], stderr=subprocess.PIPE) as process:
         worker = wait_for_worker(process.pid)
         start = time.monotonic()
@@ -270,6 +273,23 @@ def test_killed_worker_is_exit_4_within_seconds() -> None:
     assert process.returncode == 4
     assert told.decode().splitlines()[-1].startswith("bpe: one of 2 worker processes died")
     assert not Path("tok").exists()
+
+
+def test_ctrl_c_ends_busy_workers_in_one_line() -> None:
+    Path("corpus.txt").write_text("a" * 101)
+    arguments = [*TRAIN, "--workers", "2", "--pattern", ENDLESS]
+    with subprocess.Popen(
+        [*BPE, *arguments], stderr=subprocess.PIPE, start_new_session=True
+    ) as process:
+        worker = wait_for_worker(process.pid)
+        start = time.monotonic()
+        # To all of them, as a terminal does.
+        os.killpg(process.pid, signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    assert time.monotonic() - start < 5
+    assert (process.returncode, told) == (128 + signal.SIGINT, b"bpe: interrupted\n")
+    _, alive = psutil.wait_procs([worker], timeout=5)
+    assert not alive
 
 
 def wait_for_worker(pid: int) -> psutil.Process:

@@ -13,6 +13,11 @@ from bpe.merging import learn_merges
 # Few letters, so that pairs repeat, overlap and tie.
 pretoken_counts = st.dictionaries(st.text("abcé", min_size=1, max_size=12), st.integers(1, 7))
 
+# The bytes in the order of the characters that stand for them in GPT-2's files: the library
+# numbers its alphabet so. The printable ones stand for themselves, the others come after.
+_UNPRINTABLE = [*range(0x21), *range(0x7F, 0xA1), 0xAD]
+HUGGINGFACE_ORDER = [byte for byte in range(256) if byte not in _UNPRINTABLE] + _UNPRINTABLE
+
 
 def naive_merges(
     counts: dict[str, int], num_merges: int, rank: dict[bytes, int] | None = None
@@ -60,14 +65,18 @@ def test_merges_of_any_text_equal_those_of_the_naive_trainer(counts: dict[str, i
     assert learn_merges(counts, 31) == naive_merges(counts, 31)
 
 
+def test_huggingface_ties_go_by_the_characters_that_stand_for_bytes() -> None:
+    # Two bytes each, of which the first is 0xC2: all tie, and the second decides.
+    merges = learn_merges({chr(code): 1 for code in range(0x80, 0xC0)}, 64, tie_break="huggingface")
+    seconds = [byte for byte in HUGGINGFACE_ORDER if 0x80 <= byte < 0xC0]
+    assert merges == [(b"\xc2", bytes([byte])) for byte in seconds]
+
+
 @given(pretoken_counts, st.integers(0, 23))
 def test_huggingface_ties_equal_those_of_the_naive_trainer(
     counts: dict[str, int], num_merges: int
 ) -> None:
-    # The order of the printable characters that stand for the bytes.
-    others = [*range(0x21), *range(0x7F, 0xA1), 0xAD]
-    order = [byte for byte in range(256) if byte not in others] + others
-    rank = {bytes([byte]): position for position, byte in enumerate(order)}
+    rank = {bytes([byte]): position for position, byte in enumerate(HUGGINGFACE_ORDER)}
     merges = learn_merges(counts, num_merges, tie_break="huggingface")
     assert merges == naive_merges(counts, num_merges, rank)
 

@@ -51,6 +51,16 @@ def test_killed_worker_is_an_error_at_once() -> None:
     assert time.monotonic() - start < 5
 
 
+def test_workers_end_when_the_results_are_given_up() -> None:
+    results = map_unordered(time.sleep, [0.001, *[60.0] * 7], workers=2)
+    next(results)
+    workers = workers_of(os.getpid())
+    results.close()  # type: ignore[attr-defined]
+    _, alive = psutil.wait_procs(workers, timeout=5)
+    assert workers
+    assert not alive
+
+
 def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(

@@ -13,6 +13,7 @@ import tyro
 from rich.console import Console
 
 from bpe.atomic_file import atomic_file
+from bpe.engines import Engine
 from bpe.report import measure, peak_memory
 from bpe.terminal import Display, print_facts, show_tokens
 from bpe.text_file import TextFile
@@ -51,6 +52,7 @@ def train(
     tie_break: Literal["bytes", "huggingface"] = "bytes",
     errors: Errors = "strict",
     workers: Workers = None,
+    engine: Engine = "auto",
 ) -> None:
     """Train a tokenizer on text files.
 
@@ -65,7 +67,9 @@ def train(
         tie_break: Which of equally frequent pairs is merged first; huggingface does as the
             tokenizers library.
         errors: What to do about bytes that are not UTF-8: stop, or read them as U+FFFD.
-        workers: Processes that count, at most; by default as many as help. The result is the same.
+        workers: How many count at once; by default as many as help. The result is the same.
+        engine: Plain Python, or compiled kernels (bpe[fast]); by default the one done first. The
+            result is the same.
     """
     start = time.perf_counter()
     if not files:
@@ -89,6 +93,7 @@ def train(
             tie_break=tie_break,
             errors=errors,
             workers=workers,
+            engine=engine,
             progress=show,
         )
     Tokenizer(vocab, merges, special_tokens, pattern=pattern).save(out)

@@ -1,9 +1,9 @@
 """Map a function over items in worker processes that never hang.
 
-A worker that is killed, by a person or for want of memory, raises at once. Workers end with their
-parent, however that dies. They do not import the parent's main module, so that a script needs no
-`if __name__ == "__main__"` guard, and they are spawned, not forked, so that threads of the parent
-(torch has some) do no harm.
+A worker that is killed, by a person or for want of memory, raises at once. Workers end when the
+results are given up, by Ctrl-C for instance, and with their parent, however that dies. They do not
+import the parent's main module, so that a script needs no `if __name__ == "__main__"` guard, and
+they are spawned, not forked, so that threads of the parent (torch has some) do no harm.
 """
 
 import multiprocessing
@@ -15,6 +15,7 @@ import types
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
@@ -30,11 +31,13 @@ def map_unordered(
 
     `function` must be importable by name. Raises ChildProcessError when a worker dies.
     """
-    executor = ProcessPoolExecutor(workers, mp_context=_Context(), initializer=_prepare_worker)
+    context = _Context()
+    executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker)
     try:
         pending: set[Future[Result]] = set()
         for item in items:
-            pending.add(executor.submit(function, item))
+            with _signals_wait():
+                pending.add(executor.submit(function, item))
             # Two items a worker keep all busy while the parent reads, and bound the memory.
             if len(pending) >= 2 * workers:
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)
@@ -47,6 +50,10 @@ def map_unordered(
             f"one of {workers} worker processes died (killed, or out of memory); "
             "nothing was written. Use fewer workers, or workers=1 for none"
         ) from None
+    except BaseException:
+        # Nobody wants what they are at, which could take for ever.
+        context.kill_workers()
+        raise
     finally:
         executor.shutdown(cancel_futures=True)
 
@@ -70,18 +77,62 @@ class _MainlessProcess(SpawnProcess):
         # What a spawned process is told to import first is read from here.
         sys.modules["__main__"] = types.ModuleType("__main__")
         try:
-            return SpawnProcess._Popen(process_obj)
+            with _ctrl_c_blocked():
+                return SpawnProcess._Popen(process_obj)
         finally:
             sys.modules["__main__"] = main
 
 
 class _Context(SpawnContext):
-    Process = _MainlessProcess
+    """Starts processes without a main module, and knows those that it started."""
+
+    def __init__(self) -> None:
+        self._workers: list[SpawnProcess] = []
+
+    def Process(self, *args: Any, **options: Any) -> SpawnProcess:  # type: ignore[override]
+        self._workers.append(_MainlessProcess(*args, **options))
+        return self._workers[-1]
+
+    def kill_workers(self) -> None:
+        for worker in self._workers:
+            if worker.is_alive():
+                worker.kill()
+
+
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Put off what Ctrl-C and SIGTERM do: a worker must not be lost while it is being started."""
+    if threading.current_thread() is not threading.main_thread():
+        # Python runs handlers in the main thread alone.
+        yield
+        return
+    caught: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda number, _: caught.append(number)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+    for late in caught:
+        signal.raise_signal(late)
+
+
+@contextmanager
+def _ctrl_c_blocked() -> Iterator[None]:
+    # Ctrl-C reaches all processes of the terminal; the parent alone answers it. What is blocked
+    # here stays blocked in the worker from its first moment on, when it could not yet ignore it.
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _prepare_worker() -> None:
-    # Ctrl-C reaches the whole process group; the parent alone answers it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
