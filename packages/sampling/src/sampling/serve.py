@@ -96,6 +96,8 @@ def _run(flags: ServeFlags) -> int:
             max_requests=flags.max_requests,
             max_tokens=flags.max_tokens,
         )
+        # Whoever reads the line below may connect at once, before uvicorn has started.
+        listener.listen()
         host = f"[{flags.host}]" if ":" in flags.host else flags.host
         print(f"serving {flags.run} on http://{host}:{listener.getsockname()[1]}", flush=True)
         settings = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3)
