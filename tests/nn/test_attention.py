@@ -72,6 +72,16 @@ def test_attention_gradient_is_exact() -> None:
     assert torch.autograd.gradcheck(scaled_dot_product_attention, (q, k, v, mask))
 
 
+def test_the_gradient_of_a_query_that_sees_one_key_is_exact() -> None:
+    q, k, v = (torch.randn(2, 5, 7, dtype=torch.float64, requires_grad=True) for _ in "qkv")
+    grad = torch.randn(2, 5, 7, dtype=torch.float64)
+    mask = causal_mask(5, 5)
+    ours = torch.autograd.grad(scaled_dot_product_attention(q, k, v, mask), (q, k, v), grad)
+    expected = F.scaled_dot_product_attention(q, k, v, mask)
+    for actual, exact in zip(ours, torch.autograd.grad(expected, (q, k, v), grad), strict=True):
+        torch.testing.assert_close(actual, exact, rtol=1e-12, atol=1e-12)
+
+
 def test_attention_of_a_query_that_sees_nothing_is_zero() -> None:
     q, k, v = (t.requires_grad_() for t in example(2, 3))
     mask = some_mask(5, 7)

@@ -45,8 +45,10 @@ def scaled_dot_product_attention(
     # Clamped, so that a row of -inf gives exp(-inf - min) = 0 and not exp(-inf + inf).
     largest = scores.detach().amax(-1, keepdim=True).clamp(min=torch.finfo(scores.dtype).min)
     numerators = scores.sub_(largest).exp_()
-    # The largest numerator of a row is 1, so this minimum acts on rows of zeros alone.
-    denominators = numerators.sum(-1, keepdim=True).clamp(min=1.0)
+    # Rows of zeros are divided by 1. Not by a clamp at 1: it has no gradient in a row whose sum is
+    # exactly 1, such as that of the first query, which sees one key.
+    denominators = numerators.sum(-1, keepdim=True)
+    denominators = denominators.masked_fill(denominators == 0.0, 1.0)
     return ((numerators.to(v.dtype) @ v) / denominators).to(v.dtype)
 
 
