@@ -15,9 +15,11 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from rich.console import Console
 
 from bpe import Tokenizer, train_bpe
 from bpe.cli import main
+from bpe.terminal import Display
 
 BPE = [sys.executable, "-c", "import sys; from bpe.cli import main; sys.exit(main())"]
 TEXT = "One morning Ana found a key.<|endoftext|>\nWhose key is it? 鍵 🗝\r\n" * 211
@@ -96,6 +98,15 @@ def test_train_tells_what_it_made(
     assert re.search(r"peak memory +\d+ MB\n", told.out)
     assert re.search(r"longest +'morning'", told.out)
     assert re.search(r"^counting: .* MB/s\nmerging: 26 of 26 merges done, .*/s$", told.err, re.M)
+
+
+def test_rate_counts_the_time_before_the_first_news(capsys: pytest.CaptureFixture[str]) -> None:
+    with Display(Console(stderr=True)) as display:
+        time.sleep(0.1)
+        display.update("counting", 1_000_000, 1_000_000, "bytes")
+    rate = re.search(r"done, ([\d.]+) MB/s", capsys.readouterr().err)
+    assert rate is not None
+    assert float(rate[1]) <= 10
 
 
 def test_train_says_when_it_stops_early(

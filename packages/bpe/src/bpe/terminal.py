@@ -43,9 +43,10 @@ class Display:
         self._unit: Unit = "bytes"
         self._done = self._total = 0
         self._note = ""
-        self._started = self._shown = 0.0
+        self._started = self._shown = self._updated = 0.0
 
     def __enter__(self) -> Self:
+        self._updated = time.monotonic()
         self._bars.start()
         return self
 
@@ -64,10 +65,11 @@ class Display:
         now = time.monotonic()
         if phase != self._phase:
             self._end_phase()
-            self._phase, self._unit, self._started = phase, unit, now
+            # The first news of a phase comes when some of it is done.
+            self._phase, self._unit, self._started = phase, unit, self._updated
             self._shown = now if self._bars.disable else 0.0
             self._task = self._bars.add_task(phase, total=total, amount="", rate="", note="")
-        self._done, self._total, self._note = done, total, note
+        self._done, self._total, self._note, self._updated = done, total, note, now
         if self._bars.disable:
             if now - self._shown > _SECONDS_BETWEEN_LINES:
                 self._shown = now
