@@ -6,7 +6,6 @@ processes share the work they cut the same list.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +13,6 @@ import torch
 from jaxtyping import Int, Integer
 from torch import Tensor
 
-from bpe.token_file import TokenArray
 from contracts import contract
 
 
@@ -42,12 +40,13 @@ def get_batch(
     return gather_windows(dataset, drawn, context_length, device)
 
 
+@contract
 def gather_windows(
-    dataset: npt.NDArray[Any] | TokenArray,
-    starts: npt.NDArray[Any],
+    dataset: Integer[np.ndarray, " tokens"],
+    starts: Int[np.ndarray, " batch"],
     context_length: int,
     device: str | torch.device,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Int[Tensor, "batch context_length"], Int[Tensor, "batch context_length"]]:
     """Return the inputs and targets (int64) of the windows that begin at `starts`."""
     places = starts.astype(np.int64)[:, None] + np.arange(context_length + 1)
     windows = torch.from_numpy(dataset[places].astype(np.int64))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bpe.token_file import TokenArray
+from contracts import contract
 from nn import cross_entropy
 from trainer.batches import gather_windows
 
@@ -24,7 +25,7 @@ def fixed_windows(num_tokens: int, context_length: int, windows: int) -> npt.NDA
     return places * context_length
 
 
-@torch.no_grad()
+@contract
 def evaluate(
     forward: Callable[[Tensor], Tensor],
     tokens: TokenArray,
@@ -43,7 +44,8 @@ def evaluate(
     for first in range(0, len(starts), batch_size):
         batch = starts[first : first + batch_size]
         inputs, targets = gather_windows(tokens, batch, context_length, device)
-        total += cross_entropy(forward(inputs).float(), targets).item() * len(batch)
+        with torch.no_grad():
+            total += cross_entropy(forward(inputs).float(), targets).item() * len(batch)
         if progress is not None:
             progress(first + len(batch), len(starts))
     return total / len(starts)

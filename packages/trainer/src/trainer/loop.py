@@ -10,8 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
+from torch.optim import Optimizer
 
+from contracts import contract
 from nn import TransformerLM, cross_entropy
 from optim import clip_grad_norm
 from trainer import checkpoints
@@ -59,19 +62,16 @@ def train(
     Writes metrics, samples, checkpoints and the model to the run directory on the way. `identity`
     goes into the checkpoints.
     """
-    model = TransformerLM(config.model, generator=torch.Generator().manual_seed(config.seed))
-    model.to(device)
-    forward: Callable[[Tensor], Tensor] = model
-    if should_compile(config.compile, device):
-        forward = torch.compile(model)
+    # The first optimizer of a process makes torch load its compiler, which takes seconds.
+    with display.progress("getting ready"):
+        model, forward, optimizers = build(config, device)
+        done = checkpoints.Counters(step=0, tokens=0, seconds=0.0)
+        if resume_from is not None:
+            done = checkpoints.restore(resume_from, model, optimizers)
     parameters = list(model.parameters())
-    optimizers = build_optimizers(model, config.optimizer)
     context_length = config.model.context_length
     sequences = SequenceSampler(config.seed, len(data.train), context_length, config.batch_size)
     texts = Sampler(model, data.tokenizer, config.sample, config.data.special_token, data.valid)
-    done = checkpoints.Counters(step=0, tokens=0, seconds=0.0)
-    if resume_from is not None:
-        done = checkpoints.restore(resume_from, model, optimizers)
     run.cut_back(done.step)
     step, tokens = done.step, done.tokens
     begun = time.perf_counter() - done.seconds
@@ -158,13 +158,28 @@ def train(
     )
 
 
+@contract
+def build(
+    config: TrainConfig, device: torch.device
+) -> tuple[TransformerLM, Callable[[Tensor], Tensor], list[Optimizer]]:
+    """Return the model with its first weights, what computes its logits, and its optimizers."""
+    # Drawn on the CPU, so that every device starts from the same weights.
+    model = TransformerLM(config.model, generator=torch.Generator().manual_seed(config.seed))
+    model.to(device)
+    forward: Callable[[Tensor], Tensor] = model
+    if should_compile(config.compile, device):
+        forward = torch.compile(model)
+    return model, forward, build_optimizers(model, config.optimizer)
+
+
+@contract
 def accumulate_gradients(
     forward: Callable[[Tensor], Tensor],
-    inputs: Tensor,
-    targets: Tensor,
+    inputs: Int[Tensor, "batch seq"],
+    targets: Int[Tensor, "batch seq"],
     config: TrainConfig,
     device: torch.device,
-) -> Tensor:
+) -> Float[Tensor, ""]:
     """Add the gradients of the mean loss over all sequences, part by part; return that loss."""
     parts = config.gradient_accumulation
     total = torch.zeros((), device=device)
