@@ -14,6 +14,7 @@ from torch import Tensor
 from nn import (
     MultiHeadSelfAttention,
     RotaryPositionalEmbedding,
+    causal_attention,
     causal_mask,
     scaled_dot_product_attention,
 )
@@ -80,6 +81,15 @@ def test_the_gradient_of_a_query_that_sees_one_key_is_exact() -> None:
     expected = F.scaled_dot_product_attention(q, k, v, mask)
     for actual, exact in zip(ours, torch.autograd.grad(expected, (q, k, v), grad), strict=True):
         torch.testing.assert_close(actual, exact, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("kv_heads", "queries"), [(6, 5), (3, 5), (2, 3)])
+def test_causal_attention_equals_torch(kv_heads: int, queries: int) -> None:
+    q = torch.randn(2, 6, queries, 7)
+    k, v = torch.randn(2, kv_heads, 5, 7), torch.randn(2, kv_heads, 5, 11)
+    mask = causal_mask(queries, 5)
+    expected = F.scaled_dot_product_attention(q, k, v, mask, enable_gqa=True)
+    torch.testing.assert_close(causal_attention(q, k, v), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_attention_of_a_query_that_sees_nothing_is_zero() -> None:

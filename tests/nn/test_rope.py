@@ -119,3 +119,14 @@ def test_rope_refuses_a_position_beyond_its_table(position: int) -> None:
     module = RotaryPositionalEmbedding(1e4, 6, 11)
     with pytest.raises(IndexError, match=rf"^position {position} at place 1 is outside 0\.\.10$"):
         module(torch.randn(2, 6), torch.tensor([3, position]))
+
+
+def test_queries_and_keys_turn_together_as_they_do_alone() -> None:
+    module = RotaryPositionalEmbedding(1e4, 6, 11)
+    q, k = torch.randn(2, 3, 5, 6), torch.randn(2, 1, 5, 6)
+    positions = torch.randint(0, 11, (2, 5))
+    for each in (None, positions):
+        per_head = None if each is None else each[:, None]
+        turned_q, turned_k = module.turn_heads(q, k, each)
+        assert torch.equal(turned_q, module(q, per_head))
+        assert torch.equal(turned_k, module(k, per_head))

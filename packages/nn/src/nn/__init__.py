@@ -2,11 +2,13 @@
 
 from nn import accounting as accounting
 from nn.attention import MultiHeadSelfAttention as MultiHeadSelfAttention
+from nn.attention import causal_attention as causal_attention
 from nn.attention import causal_mask as causal_mask
 from nn.attention import scaled_dot_product_attention as scaled_dot_product_attention
 from nn.block import TransformerBlock as TransformerBlock
 from nn.config import ModelConfig as ModelConfig
 from nn.cross_entropy import cross_entropy as cross_entropy
+from nn.cross_entropy import linear_cross_entropy as linear_cross_entropy
 from nn.cross_entropy import perplexity as perplexity
 from nn.embedding import Embedding as Embedding
 from nn.embedding import embedding as embedding

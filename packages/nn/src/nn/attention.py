@@ -13,6 +13,7 @@ from nn.kv_cache import LayerCache
 from nn.linear import Linear
 from nn.rms_norm import NoNorm, RMSNorm
 from nn.rope import RotaryPositionalEmbedding
+from nn.triton_kernels.selection import attention_serves
 
 
 @contract
@@ -50,6 +51,29 @@ def scaled_dot_product_attention(
     denominators = numerators.sum(-1, keepdim=True)
     denominators = denominators.masked_fill(denominators == 0.0, 1.0)
     return ((numerators.to(v.dtype) @ v) / denominators).to(v.dtype)
+
+
+@contract
+def causal_attention(
+    q: Float[Tensor, "*batch heads queries d_k"],
+    k: Float[Tensor, "*batch kv_heads keys d_k"],
+    v: Float[Tensor, "*batch kv_heads keys d_v"],
+) -> Float[Tensor, "*batch heads queries d_v"]:
+    """Attend with each query to the keys up to its own, the last query being level with the last.
+
+    Neighbouring query heads share a key head where those are fewer. What it computes is written
+    in `scaled_dot_product_attention`; on a CUDA device a kernel does it that keeps no scores.
+    """
+    if attention_serves(q.device, q.dtype, d_k=q.shape[-1], d_v=v.shape[-1]):
+        from nn.triton_kernels.flash_attention import flash_attention
+
+        heads = flash_attention(*(rearrange(t, "... h s d -> (...) h s d") for t in (q, k, v)))
+        return heads.reshape(q.shape)
+    group = q.shape[-3] // k.shape[-3]
+    if group > 1:
+        k, v = (repeat(t, "... kv s d -> ... (kv group) s d", group=group) for t in (k, v))
+    mask = causal_mask(q.shape[-2], k.shape[-2], device=q.device)
+    return scaled_dot_product_attention(q, k, v, mask)
 
 
 class MultiHeadSelfAttention(Module):
@@ -118,18 +142,15 @@ class MultiHeadSelfAttention(Module):
             if positions is None and cache is not None and cache.length > 0:
                 end = cache.length + x.shape[-2]
                 positions = torch.arange(cache.length, end, device=x.device)
-            # All heads of a token share its position.
-            per_head = None if positions is None else positions.unsqueeze(-2)
-            q, k = self.rope(q, per_head), self.rope(k, per_head)
+            q, k = self.rope.turn_heads(q, k, positions)
         if cache is not None:
             k, v = cache.extend(k, v)
         if mask is None:
-            mask = causal_mask(q.shape[-2], k.shape[-2], device=x.device)
+            heads = causal_attention(q, k, v)
         else:
-            mask = mask.unsqueeze(-3)
-        group = self.num_heads // self.num_kv_heads
-        if group > 1:
-            k, v = (repeat(t, "... kv s d -> ... (kv group) s d", group=group) for t in (k, v))
-        heads = scaled_dot_product_attention(q, k, v, mask)
+            group = self.num_heads // self.num_kv_heads
+            if group > 1:
+                k, v = (repeat(t, "... kv s d -> ... (kv group) s d", group=group) for t in (k, v))
+            heads = scaled_dot_product_attention(q, k, v, mask.unsqueeze(-3))
         output: Tensor = self.output_proj(rearrange(heads, "... heads seq d -> ... seq (heads d)"))
         return output

@@ -5,7 +5,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from contracts import contract
+from nn.linear import linear
 from nn.token_ids import check_ids
+from nn.triton_kernels.selection import autocast_dtype, kernels_serve
 
 
 @contract
@@ -28,6 +30,24 @@ def cross_entropy(
     rows = torch.arange(numbers.shape[0], device=logits.device)
     target_logits = numbers[rows, targets.reshape(-1)]
     return (log_totals - target_logits).mean()
+
+
+@contract
+def linear_cross_entropy(
+    hidden: Float[Tensor, "*batch d_model"],
+    weight: Float[Tensor, "vocab_size d_model"],
+    targets: Int[Tensor, "*batch"],
+) -> Float[Tensor, ""]:
+    """Compute `cross_entropy(linear(hidden, weight), targets)`.
+
+    On a CUDA device the logits are made a slice of the tokens at a time and never kept; there, a
+    target outside the vocabulary makes the loss NaN.
+    """
+    if kernels_serve(hidden.device, autocast_dtype(hidden.device, hidden.dtype)):
+        from nn.triton_kernels.linear_cross_entropy import fused_linear_cross_entropy
+
+        return fused_linear_cross_entropy(hidden, weight, targets)
+    return cross_entropy(linear(hidden, weight), targets)
 
 
 @contract

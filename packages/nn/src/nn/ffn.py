@@ -7,6 +7,7 @@ from torch.nn import Module
 
 from contracts import contract
 from nn.linear import Linear, linear
+from nn.triton_kernels.selection import kernels_serve
 
 
 @contract
@@ -23,7 +24,15 @@ def swiglu(
     w3: Float[Tensor, "d_ff d_model"],
 ) -> Float[Tensor, "*batch d_model"]:
     """Compute `w2 (silu(w1 x) * w3 x)`: a gated feed-forward network (Shazeer 2020, eq. 6)."""
-    return linear(silu(linear(x, w1)) * linear(x, w3), w2)
+    return linear(_gate(linear(x, w1), linear(x, w3)), w2)
+
+
+def _gate(a: Tensor, b: Tensor) -> Tensor:
+    if a.dtype == b.dtype and kernels_serve(a.device, a.dtype, fusible=True):
+        from nn.triton_kernels.swiglu import fused_silu_product
+
+        return fused_silu_product(a, b)
+    return silu(a) * b
 
 
 class SwiGLU(Module):

@@ -16,6 +16,7 @@ from torch.nn import Buffer, Module
 
 from contracts import contract
 from nn.token_ids import check_ids
+from nn.triton_kernels.selection import kernels_serve
 
 
 @contract
@@ -93,6 +94,28 @@ class RotaryPositionalEmbedding(Module):
             return rope(x, self.cos[:seq], self.sin[:seq])
         check_ids(positions, self.max_seq_len, what="position")
         return rope(x, self.cos[positions], self.sin[positions])
+
+    @contract
+    def turn_heads(
+        self,
+        q: Float[Tensor, "*batch heads seq d_k"],
+        k: Float[Tensor, "*batch kv_heads seq d_k"],
+        positions: Int[Tensor, "*#batch seq"] | None = None,
+    ) -> tuple[Float[Tensor, "*batch heads seq d_k"], Float[Tensor, "*batch kv_heads seq d_k"]]:
+        """Turn queries and keys, all heads of a token by its position, as `forward` would."""
+        seq = q.shape[-2]
+        if (
+            positions is None
+            and seq <= self.max_seq_len
+            and kernels_serve(q.device, q.dtype, fusible=True)
+        ):
+            from nn.triton_kernels.rope import fused_rope
+
+            flat_q, flat_k = (rearrange(t, "... h s d -> (...) h s d") for t in (q, k))
+            turned_q, turned_k = fused_rope(flat_q, flat_k, self.cos[:seq], self.sin[:seq])
+            return turned_q.reshape(q.shape), turned_k.reshape(k.shape)
+        per_head = None if positions is None else positions.unsqueeze(-2)
+        return self(q, per_head), self(k, per_head)
 
     def extra_repr(self) -> str:
         """Show the settings in the model's printout."""

@@ -13,6 +13,7 @@ from contracts import contract
 from nn.attention import causal_mask
 from nn.block import TransformerBlock
 from nn.config import ModelConfig
+from nn.cross_entropy import linear_cross_entropy
 from nn.embedding import Embedding
 from nn.kv_cache import KVCache
 from nn.linear import Linear
@@ -77,6 +78,30 @@ class TransformerLM(Module):
         such as padding on the left; `positions` then says where each sequence's tokens stand.
         More tokens than the context length, or than the cache has room for, raise ValueError.
         """
+        hidden = self.hidden_states(token_ids, cache, positions=positions, mask=mask)
+        logits: Tensor = self.lm_head(hidden)
+        return logits
+
+    @contract
+    def loss(
+        self, token_ids: Int[Tensor, "*batch seq"], targets: Int[Tensor, "*batch seq"]
+    ) -> Float[Tensor, ""]:
+        """Return the mean cross-entropy of `targets` in nats, without keeping logits on a GPU.
+
+        To compile it, compile `model.loss`: a compiled model compiles its `forward` alone.
+        """
+        return linear_cross_entropy(self.hidden_states(token_ids), self.lm_head.weight, targets)
+
+    @contract
+    def hidden_states(
+        self,
+        token_ids: Int[Tensor, "*batch seq"],
+        cache: KVCache | None = None,
+        *,
+        positions: Int[Tensor, "*#batch seq"] | None = None,
+        mask: Bool[Tensor, "*#batch #seq keys"] | None = None,
+    ) -> Float[Tensor, "*batch seq d_model"]:
+        """Return what the output projection turns into logits; the arguments are `forward`'s."""
         seq = token_ids.shape[-1]
         keys = seq
         if cache is not None:
@@ -86,17 +111,16 @@ class TransformerLM(Module):
             raise ValueError(
                 f"{keys} tokens exceed model.context_length={self.config.context_length}"
             )
-        allowed = causal_mask(seq, keys, device=token_ids.device)
         if mask is not None:
-            allowed = allowed & mask
+            mask = mask & causal_mask(seq, keys, device=token_ids.device)
         x = self.token_embeddings(token_ids)
         for index, layer in enumerate(self.layers):
             part = None if cache is None else cache.layer(index)
-            x = layer(x, positions=positions, mask=allowed, cache=part)
+            x = layer(x, positions=positions, mask=mask, cache=part)
         if cache is not None:
             cache.advance(seq)
-        logits: Tensor = self.lm_head(self.ln_final(x))
-        return logits
+        normed: Tensor = self.ln_final(x)
+        return normed
 
     def save(self, directory: str | Path) -> None:
         """Write config.json and model.safetensors, so that a kill leaves no half-written model."""

@@ -25,10 +25,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from contracts import contract
-from nn.triton_kernels.selection import check_dtype
+from nn.triton_kernels.selection import MAX_NORMED, check_dtype
 
-# Rows wider than this do not fit in the registers of one program.
-MAX_D = 16_384
 # Numbers that a program holds at once.
 _TILE = 4096
 
@@ -42,8 +40,8 @@ def fused_rms_norm(
     A dtype that no kernel does, or more than 16,384 columns, raises ValueError.
     """
     check_dtype(x.dtype)
-    if x.shape[-1] > MAX_D:
-        raise ValueError(f"d_model={x.shape[-1]} is above {MAX_D}, the widest row of the kernel")
+    if x.shape[-1] > MAX_NORMED:
+        raise ValueError(f"d_model={x.shape[-1]} is above {MAX_NORMED}, the kernel's widest row")
     y: Tensor = _normalise(x, weight, eps)[0]
     return y
 

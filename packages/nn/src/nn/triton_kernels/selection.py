@@ -18,6 +18,8 @@ import torch
 Setting = Literal["auto", "all", "none"]
 
 D_HEADS = range(16, 129)
+# A wider row does not fit in the registers of one program.
+MAX_NORMED = 16_384
 DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 
 
@@ -46,6 +48,11 @@ def kernels_serve(device: torch.device, dtype: torch.dtype, *, fusible: bool = F
 def attention_serves(device: torch.device, dtype: torch.dtype, *, d_k: int, d_v: int) -> bool:
     """Tell whether `flash_attention` takes heads of these sizes."""
     return d_k == d_v and d_k in D_HEADS and kernels_serve(device, dtype)
+
+
+def norm_serves(device: torch.device, dtype: torch.dtype, *, d_model: int) -> bool:
+    """Tell whether `fused_rms_norm` takes rows of this width."""
+    return d_model <= MAX_NORMED and kernels_serve(device, dtype, fusible=True)
 
 
 def check_attention(dtype: torch.dtype, *, d_head: int, heads: int, kv_heads: int) -> None:
