@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from typing import Literal
 
 import pytest
 import torch
@@ -88,3 +89,62 @@ assert contract(identity) is identity
             check=False,
         )
         assert finished.returncode == expected
+
+
+def test_contract_checks_every_call_and_not_only_the_first() -> None:
+    for _ in range(3):
+        assert double(torch.ones(2, 3)).shape == (2, 3)
+        with pytest.raises(TypeCheckError):
+            double(torch.arange(6).reshape(2, 3))
+        with pytest.raises(TypeCheckError):
+            outer(torch.ones(2, 3), torch.ones(3))
+
+
+def test_contract_checks_a_result_that_changes_while_the_arguments_do_not() -> None:
+    results = iter([torch.ones(3), torch.ones(3), torch.ones(5), torch.ones(3)])
+    calls = []
+
+    @contract
+    def scripted(x: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+        calls.append(1)
+        return next(results)
+
+    scripted(torch.ones(3))
+    scripted(torch.ones(3))
+    with pytest.raises(TypeCheckError, match="return"):
+        scripted(torch.ones(3))
+    scripted(torch.ones(3))
+    assert len(calls) == 4
+
+
+def test_contract_looks_into_containers_each_time() -> None:
+    @contract
+    def total(parts: list[Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
+        return torch.stack(parts).sum(0)
+
+    assert total([torch.ones(3)]).tolist() == [1.0, 1.0, 1.0]
+    with pytest.raises(TypeCheckError):
+        total([torch.arange(3)])
+
+
+def test_contract_tells_values_of_a_literal_apart() -> None:
+    @contract
+    def reduce(x: Float[Tensor, " n"], how: Literal["sum", "mean"]) -> Float[Tensor, ""]:
+        return x.sum() if how == "sum" else x.mean()
+
+    assert reduce(torch.ones(3), "sum").item() == 3.0
+    with pytest.raises(TypeCheckError):
+        reduce(torch.ones(3), "max")  # type: ignore[arg-type]
+
+
+def test_contract_forgets_before_it_remembers_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[contract.__module__], "REMEMBERED", 2)
+
+    @contract
+    def identity(x: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+        return x
+
+    for size in (2, 3, 5, 7, 2):
+        assert identity(torch.ones(size)).shape == (size,)
+    with pytest.raises(TypeCheckError):
+        identity(torch.ones(2, 3))
