@@ -57,8 +57,9 @@ def make_app(
             yield
 
     async def show_page(_: Request) -> Response:
-        rules = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
-        rules += "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        rules = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+        rules += "script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; "
+        rules += "form-action 'none'; frame-ancestors 'none'"
         return HTMLResponse(page, headers={"Content-Security-Policy": rules})
 
     async def list_models(_: Request) -> Response:
