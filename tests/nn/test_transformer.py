@@ -74,7 +74,7 @@ def test_first_loss_is_near_that_of_equal_probabilities(choices: dict[str, Any])
     assert float(loss.detach()) == pytest.approx(math.log(997), abs=slack)
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(st.integers(1, 10), st.sampled_from(CHOICES))
 def test_model_is_causal(changed: int, choices: dict[str, Any]) -> None:
     model, token_ids = build(**choices), torch.randint(0, 53, (3, 11))
@@ -85,7 +85,7 @@ def test_model_is_causal(changed: int, choices: dict[str, Any]) -> None:
     assert not torch.equal(before[:, changed:], after[:, changed:])
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(st.integers(0, 9), st.sampled_from(CHOICES))
 def test_padding_on_the_left_changes_nothing(pad: int, choices: dict[str, Any]) -> None:
     model, token_ids = build(**choices), torch.randint(0, 53, (3, 11))
