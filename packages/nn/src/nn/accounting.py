@@ -87,10 +87,10 @@ def count_activations(config: ModelConfig, *, context_length: int | None = None)
     context = config.context_length if context_length is None else context_length
     d_model, d_ff, heads = config.d_model, config.resolved_d_ff, config.num_heads
     d_kv = config.resolved_num_kv_heads * config.d_head
-    # Before RoPE and the products: q, k, v as they enter them, each head of its own; the averaged
-    # values before and after the denominators, and the denominators before and after the clamp.
+    # The products keep q, k and v as they enter them, one per query head; then the averaged
+    # values before they are divided and after, and the denominators.
     projections = 3 * d_model + 2 * d_model
-    scores = heads * context + 2 * heads
+    scores = heads * context + heads
     # A norm keeps its input, the inverse root, and the result before and after its gain.
     norms = 0
     stream = 2 * config.num_layers + 1
