@@ -47,7 +47,7 @@ def write(tmp_path: Path) -> Callable[[str | bytes], Path]:
 
 def _learn(counts: dict[str, int], num_merges: int, tie_break: TieBreak) -> list[object]:
     table = PretokenTable(GPT2, [])
-    table.add_counts(counts)
+    table.add_counts({pretoken.encode(): n for pretoken, n in counts.items()})
     return [*merging.learn_merges(table, num_merges, tie_break=tie_break)]
 
 
@@ -177,7 +177,7 @@ def test_tables_add_up() -> None:
         counts = Counter(words)
         total += counts
         tables.append(PretokenTable(GPT2, []))
-        tables[-1].add_counts(counts)
+        tables[-1].add_counts({pretoken.encode(): n for pretoken, n in counts.items()})
     tables[0].add(tables[1])
     tables[0].add(tables[2])
     assert {p.decode(): n for p, n in tables[0].items()} == total

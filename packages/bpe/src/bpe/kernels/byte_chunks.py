@@ -1,17 +1,17 @@
-"""Read files into the buffers of threads, in chunks of bytes cut where `chunking` may cut text.
+"""Read streams into the buffers of threads, in chunks of bytes cut where `chunking` may cut text.
 
     buffer   | rest of the last chunk | newly read ............ | PADDING |
     chunk    |<------------------------------->| a safe cut     |
     rest                                       |<-------------->|  goes to the next buffer
 
 Nothing is decoded but a window at the end of the buffer, in which the cut is looked for. Where it
-has none it is widened, up to the whole buffer, and then the buffer is doubled: a file in which no
+has none it is widened, up to the whole buffer, and then the buffer is doubled: a text in which no
 cut comes is read whole.
 """
 
 import codecs
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from threading import Lock
 from typing import BinaryIO
@@ -27,29 +27,37 @@ _FIRST_WINDOW = 1 << 12
 
 
 class NotUtf8Error(Exception):
-    """Somewhere in the files is a byte that is not UTF-8."""
+    """Somewhere in the text is a byte that is not UTF-8."""
+
+
+def open_files(paths: Iterable[str | os.PathLike[str]]) -> Iterator[BinaryIO]:
+    """Open each file when it is its turn."""
+    for path in paths:
+        yield Path(path).open("rb", buffering=0)  # noqa: SIM115 (the reader closes it)
 
 
 class ByteChunks:
-    """The chunks of some files, in order, for any number of threads to take."""
+    """The chunks of some streams, in order, for any number of threads to take."""
 
-    def __init__(
-        self, paths: Sequence[str | os.PathLike[str]], cutter: ChunkCutter, chunk_bytes: int
-    ) -> None:
+    def __init__(self, streams: Iterator[BinaryIO], cutter: ChunkCutter, chunk_bytes: int) -> None:
         self.num_bytes = 0
-        self._paths = list(reversed(paths))
+        self._num_chunks = 0
+        self._streams = streams
         self._cutter = cutter
         self._chunk_bytes = chunk_bytes
         self._lock = Lock()
-        self._file: BinaryIO | None = None
+        self._stream: BinaryIO | None = None
+        self._is_closed = False
         self._rest = np.empty(0, np.uint8)
 
     def new_buffer(self) -> NDArray[np.uint8]:
         """Return a buffer that fits most chunks."""
         return np.empty(self._chunk_bytes + PADDING, np.uint8)
 
-    def read(self, buffer: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
-        """Read the next chunk; return `buffer`, or a larger one, and the length, 0 at the end.
+    def read(self, buffer: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int, int]:
+        """Read the next chunk; return `buffer`, or a larger one, the length and the chunk's number.
+
+        The length is 0 at the end, or after `close`.
 
         Raises OSError, and NotUtf8Error where it happens to see such a byte.
         """
@@ -57,35 +65,36 @@ class ByteChunks:
             while self._open():
                 buffer, length = self._read_chunk(buffer)
                 if length:
-                    return buffer, length
-            return buffer, 0
+                    self._num_chunks += 1
+                    return buffer, length, self._num_chunks - 1
+            return buffer, 0, self._num_chunks
 
     def close(self) -> None:
-        """Close the file that is open, and read no further."""
+        """Close the stream that is open, and read no further."""
         with self._lock:
-            self._paths.clear()
-            if self._file is not None:
-                self._file.close()
-                self._file = None
+            self._is_closed = True
+            if self._stream is not None:
+                self._stream.close()
+                self._stream = None
 
     def _open(self) -> bool:
-        if self._file is None and self._paths:
-            self._file = Path(self._paths.pop()).open("rb", buffering=0)  # noqa: SIM115
-        return self._file is not None
+        if self._stream is None and not self._is_closed:
+            self._stream = next(self._streams, None)
+        return self._stream is not None
 
     def _read_chunk(self, buffer: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
-        assert self._file is not None
+        assert self._stream is not None
         filled = len(self._rest)
         buffer = _with_room(buffer, 0, max(self._chunk_bytes, 2 * filled))
         buffer[:filled] = self._rest
         while True:
             end = len(buffer) - PADDING
-            num_read = _fill(self._file, buffer[filled:end])
+            num_read = _fill(self._stream, buffer[filled:end])
             self.num_bytes += num_read
             filled += num_read
             if filled < end:
-                self._file.close()
-                self._file = None
+                self._stream.close()
+                self._stream = None
                 self._rest = np.empty(0, np.uint8)
                 return buffer, filled
             cut = self._last_cut(buffer, filled)
@@ -113,12 +122,12 @@ class ByteChunks:
             window *= 16
 
 
-def _fill(file: BinaryIO, target: NDArray[np.uint8]) -> int:
-    """Read until `target` is full or the file ends."""
+def _fill(stream: BinaryIO, target: NDArray[np.uint8]) -> int:
+    """Read until `target` is full or the stream ends."""
     view = target.data
     filled = 0
     while filled < len(view):
-        num_read = file.readinto(view[filled:])  # type: ignore[attr-defined]
+        num_read = stream.readinto(view[filled:])  # type: ignore[attr-defined]
         if not num_read:
             break
         filled += num_read

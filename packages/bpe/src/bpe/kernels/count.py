@@ -24,7 +24,6 @@ from bpe.kernels.count_state import (
     BATCH,
     CLASSES,
     DONE,
-    LONGEST_SHORT,
     NOT_UTF8,
     NUM_USED,
     PATTERN,
@@ -37,15 +36,12 @@ from bpe.kernels.count_state import (
     TRIE,
 )
 from bpe.kernels.hashing import (
-    LONG,
     copy_bytes,
     equal_bytes,
     hash_of,
     is_long,
     key_length,
-    long_low,
-    short_high,
-    short_low,
+    key_of,
 )
 from bpe.kernels.memory import load8, prefetch, store8
 from bpe.kernels.scan import scan
@@ -78,7 +74,7 @@ def add_pretokens(state: int, start: int, ends: int, counts: int, number: int) -
     mask = load8(state + 8 * SLOT_MASK)
     for index in range(number):
         end = load8(ends + 8 * index)
-        low, high = _key(start, end - start)
+        low, high = key_of(start, end - start)
         _add(state, _home(slots, mask, low, high), low, high, start, load8(counts + 8 * index))
         start = end
     return DONE
@@ -146,7 +142,7 @@ def _count_ordinary(state: int, position: int, stop: int) -> int:
         key = keys
         for index in range(number):
             end = load8(ends + 8 * index)
-            low, high = _key(start, end - start)
+            low, high = key_of(start, end - start)
             slot = _home(slots, mask, low, high)
             prefetch(slot)
             store8(key, low)
@@ -163,13 +159,6 @@ def _count_ordinary(state: int, position: int, stop: int) -> int:
             key += 24
         position = batch_end
     return DONE
-
-
-@inlined
-def _key(start: int, length: int) -> tuple[int, int]:
-    if length > LONGEST_SHORT:
-        return long_low(start, length), LONG | length
-    return short_low(start, length), short_high(start, length)
 
 
 @inlined

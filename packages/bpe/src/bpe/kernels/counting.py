@@ -16,7 +16,7 @@ import numpy as np
 from bpe.chunking import ChunkCutter, cut_chunks
 from bpe.counting import CHUNK_BYTES
 from bpe.counting import count_pretokens as count_by_regex
-from bpe.kernels.byte_chunks import PADDING, ByteChunks, NotUtf8Error
+from bpe.kernels.byte_chunks import PADDING, ByteChunks, NotUtf8Error, open_files
 from bpe.kernels.pattern_numbers import GPT2, pattern_number
 from bpe.kernels.pretoken_table import PretokenTable
 from bpe.patterns import compile_pattern
@@ -59,7 +59,7 @@ def count_pretokens(
             on_read=on_read,
         )
         table = PretokenTable(GPT2, special_tokens)
-        table.add_counts(found.counts)
+        table.add_counts({pretoken.encode(): n for pretoken, n in found.counts.items()})
         return KernelCounts(table, found.num_bytes, found.num_replacements)
     if workers is None:
         size = sum(Path(path).stat().st_size for path in paths)
@@ -68,7 +68,7 @@ def count_pretokens(
     cutter = ChunkCutter(compile_pattern(pattern), special_tokens)
     files = [TextFile(path, errors=errors, piece_bytes=chunk_bytes) for path in paths]
     if errors == "strict":
-        chunks = ByteChunks(paths, cutter, chunk_bytes)
+        chunks = ByteChunks(open_files(paths), cutter, chunk_bytes)
         try:
             _count_chunks(chunks, tables, on_read)
         except NotUtf8Error:
@@ -99,7 +99,7 @@ def _count_chunks(
         buffer = chunks.new_buffer()
         try:
             while True:
-                buffer, length = chunks.read(buffer)
+                buffer, length, _ = chunks.read(buffer)
                 if not length:
                     return
                 if not table.count(buffer.ctypes.data, length):

@@ -8,6 +8,7 @@ Up to 15 bytes two equal keys mean equal strings. Of longer ones the bytes must 
 """
 
 from bpe.kernels.compiler import inlined, shared
+from bpe.kernels.count_state import LONGEST_SHORT
 from bpe.kernels.memory import high_product, load8, low_bits, shift_right, store8
 
 LONG = 0xFF << 56
@@ -30,20 +31,16 @@ def key_length(high: int) -> int:
 
 
 @inlined
-def short_low(address: int, length: int) -> int:
-    """Return the low word of a string of up to 15 bytes."""
-    return load8(address) & low_bits(8 * min(length, 8))
-
-
-@inlined
-def short_high(address: int, length: int) -> int:
-    """Return the high word of a string of up to 15 bytes."""
-    return load8(address + 8) & low_bits(8 * max(length - 8, 0)) | length << 56
+def key_of(address: int, length: int) -> tuple[int, int]:
+    """Return the low and the high word of the key of a string."""
+    if length > LONGEST_SHORT:
+        return _hash_bytes(address, length), LONG | length
+    low = load8(address) & low_bits(8 * min(length, 8))
+    return low, load8(address + 8) & low_bits(8 * max(length - 8, 0)) | length << 56
 
 
 @shared
-def long_low(address: int, length: int) -> int:
-    """Return the low word of a string of 16 bytes or more: its hash."""
+def _hash_bytes(address: int, length: int) -> int:
     value = length
     for offset in range(0, length - 8, 8):
         value = mix(value ^ load8(address + offset), _FACTOR)

@@ -45,7 +45,7 @@ class PretokenTable:
     def __init__(self, pattern_number: int, specials: Sequence[str]) -> None:
         self._kernels = library.load("training")
         self._classes = library.class_table()
-        self._trie = build_trie(specials)
+        self._trie = build_trie(dict.fromkeys(specials, 0))
         self._scratch = np.empty(SCRATCH_WORDS, np.int64)
         self._state = np.zeros(NUM_WORDS, np.int64)
         self._state[CLASSES] = ctypes.addressof(self._classes)
@@ -83,9 +83,9 @@ class PretokenTable:
         self._make_room(len(other), int(other._state[ARENA_USED]))
         self._kernels["add_table"](self._state.ctypes.data, other._state.ctypes.data)
 
-    def add_counts(self, counts: Mapping[str, int]) -> None:
+    def add_counts(self, counts: Mapping[bytes, int]) -> None:
         """Add counts of pretokens, which may be those of any pattern."""
-        pretokens = [pretoken.encode() for pretoken in counts]
+        pretokens = list(counts)
         text = np.frombuffer(b"".join([*pretokens, bytes(PADDING)]), np.uint8)
         lengths = np.fromiter(map(len, pretokens), np.int64, len(pretokens))
         ends = text.ctypes.data + np.cumsum(lengths)

@@ -27,6 +27,8 @@ from bpe.kernels.vectors import above_ascii, equals, in_range, letters
 
 _BLANK = ord(" ")
 _APOSTROPHE = ord("'")
+_ZERO = ord("0")
+_D, _E, _L, _M, _R, _S, _T, _V = map(ord, "delmrstv")
 
 
 @shared
@@ -50,7 +52,7 @@ def scan_gpt2(start: int, stop: int, classes: int, ends: int, capacity: int) -> 
         width = min(64, stop - block)
         inside = low_bits(width)
         letter_mask = letters(block) & inside
-        number_mask = in_range(block, ord("0"), 10) & inside
+        number_mask = in_range(block, _ZERO, 10) & inside
         blanks = equals(block, _BLANK) & inside
         space_mask = (in_range(block, 9, 5) & inside) | blanks
         wide_spaces = 0
@@ -120,15 +122,13 @@ def scan_gpt2(start: int, stop: int, classes: int, ends: int, capacity: int) -> 
 @inlined
 def _short_contractions(block: int) -> int:
     after = block + 1
-    found = equals(after, ord("s")) | equals(after, ord("d"))
-    return found | equals(after, ord("m")) | equals(after, ord("t"))
+    return equals(after, _S) | equals(after, _D) | equals(after, _M) | equals(after, _T)
 
 
 @inlined
 def _long_contractions(block: int) -> int:
-    first_of_e = equals(block + 1, ord("v")) | equals(block + 1, ord("r"))
-    found = first_of_e & equals(block + 2, ord("e"))
-    return found | (equals(block + 1, ord("l")) & equals(block + 2, ord("l")))
+    found = (equals(block + 1, _V) | equals(block + 1, _R)) & equals(block + 2, _E)
+    return found | (equals(block + 1, _L) & equals(block + 2, _L))
 
 
 @shared

@@ -23,6 +23,9 @@ from bpe.kernels.vectors import in_range
 
 _BLANK = ord(" ")
 _SLASH = ord("/")
+_RETURN = ord("\r")
+_FEED = ord("\n")
+_A = ord("a")
 
 
 @shared
@@ -86,7 +89,7 @@ def _word_end(start: int, stop: int, classes: int) -> int:
 @inlined
 def _skip_rear(address: int, stop: int, classes: int) -> int:
     while address < stop:
-        run = trailing_zeros(~in_range(address, ord("a"), 26))
+        run = trailing_zeros(~in_range(address, _A, 26))
         address += run
         if run < 64:
             if address >= stop:
@@ -102,7 +105,7 @@ def _skip_rear(address: int, stop: int, classes: int) -> int:
 def _skip_breaks_and_slashes(address: int, stop: int) -> int:
     while address < stop:
         byte = load1(address)
-        if byte != ord("\r") and byte != ord("\n") and byte != _SLASH:
+        if byte != _RETURN and byte != _FEED and byte != _SLASH:
             break
         address += 1
     return address

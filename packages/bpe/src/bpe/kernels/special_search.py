@@ -6,7 +6,8 @@ The specials form a trie. All numbers are 64-bit words:
     word  4       1 if those are all, else 0
     word  5..260  for each first byte its node, 0 if no special starts so
     then nodes of four words, node 0 unused:
-                  its byte | length of the special that ends here, or 0 | first child | next sibling
+                  its byte | length of the special that ends here, with its id in the upper
+                  half, 0 if none ends | first child | next sibling
 
 `special_trie` builds it.
 """
@@ -18,9 +19,12 @@ from bpe.kernels.vectors import equals
 
 
 @shared
-def find_special(start: int, stop: int, trie: int, length: int) -> int:
-    """Return where the first special begins, `stop` if there is none; store its length."""
-    store8(length, 0)
+def find_special(start: int, stop: int, trie: int, special: int) -> int:
+    """Return where the first special begins, `stop` if there is none.
+
+    Its length is stored at `special`, with its id in the upper half; 0 if there is none.
+    """
+    store8(special, 0)
     if load8(trie + 8 * FIRST_BYTES_ARE_ALL):
         for block in range(start, stop, 64):
             found = equals(block, load8(trie)) | equals(block, load8(trie + 8))
@@ -31,14 +35,14 @@ def find_special(start: int, stop: int, trie: int, length: int) -> int:
                 found &= found - 1
                 longest = _longest_match(position, stop, trie)
                 if longest:
-                    store8(length, longest)
+                    store8(special, longest)
                     return position
         return stop
     for position in range(start, stop):
         if load8(trie + 8 * (NODE_OF_BYTE + load1(position))):
             longest = _longest_match(position, stop, trie)
             if longest:
-                store8(length, longest)
+                store8(special, longest)
                 return position
     return stop
 

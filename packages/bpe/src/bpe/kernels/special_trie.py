@@ -1,6 +1,6 @@
 """Build the trie of special tokens that `special_search` reads; the layout is drawn there."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,16 +11,16 @@ NODES = NODE_OF_BYTE + 256
 NODE_WORDS = 4
 
 
-def build_trie(specials: Sequence[str]) -> NDArray[np.int64]:
-    """Return the trie of `specials`, which are not empty, as an array of words."""
+def build_trie(specials: Mapping[str, int]) -> NDArray[np.int64]:
+    """Return the trie of special tokens, none of them empty, and their ids as an array of words."""
     nodes = [[0, 0, 0, 0]]
     roots = [0] * 256
-    for special in specials:
+    for special, token_id in specials.items():
         data = special.encode()
         node = roots[data[0]] = roots[data[0]] or _add(nodes, data[0])
         for byte in data[1:]:
             node = _child(nodes, node, byte)
-        nodes[node][1] = len(data)
+        nodes[node][1] = token_id << 32 | len(data)
     first_bytes = [byte for byte in range(256) if roots[byte]]
     few = (first_bytes * 4 or [0])[:4]
     head = [*few, *[0] * (4 - len(few)), int(0 < len(first_bytes) <= 4)]
