@@ -9,15 +9,16 @@ millisecond or more, which is much of the time of a small model that writes a to
 the compiled graph is the one of the undecorated code. With `JAXTYPING_DISABLE=1` in the environment
 there is no wrapper at all.
 
-Limits: decorating costs about 0.4 ms, so decorate at module level and never a nested function. All
-wrappers share one code object, and dynamo keeps its cache by code object: compile a whole model
-once rather than many contracted functions one by one. `isinstance(x, Float[Tensor, "n"])` inside a
-contracted body does not see the axes that its signature has bound.
+Limits: decorating costs about a millisecond, so decorate at module level and never a nested
+function. All wrappers share one code object, and dynamo keeps its cache by code object: compile a
+whole model once rather than many contracted functions one by one. `isinstance(x, Float[Tensor,
+"n"])` inside a contracted body does not see the axes that its signature has bound.
 """
 
+import threading
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar, cast
 
 import torch
 from beartype import beartype
@@ -28,7 +29,7 @@ from contracts.signature import Unknown, signature
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# Combinations remembered per function. Decoding makes one a token; more are forgotten at once.
+# Combinations remembered per function. Decoding adds one a token; when there are more, all go.
 REMEMBERED = 4096
 
 
@@ -41,28 +42,45 @@ def contract(function: Callable[P, R]) -> Callable[P, R]:
     if config.jaxtyping_disable:
         return function
     checked = jaxtyped(typechecker=beartype)(function)
-    passed: dict[object, object] = {}
+    passed: dict[object, set[object]] = {}
+    remembered = 0
+    replaying = threading.local()
+
+    @wraps(function)
+    def replay(*args: P.args, **kwargs: P.kwargs) -> R:
+        return cast(R, replaying.result)
+
+    # Checks a result that is there already, without a second call of the function.
+    check_result = jaxtyped(typechecker=beartype)(replay)
 
     @wraps(function)
     def contracted(*args: P.args, **kwargs: P.kwargs) -> R:
+        nonlocal remembered
         if torch.compiler.is_compiling():
             return function(*args, **kwargs)
         try:
             given = signature(args), signature(tuple(kwargs.items()))
         except Unknown:
             return checked(*args, **kwargs)
-        if given not in passed:
+        results = passed.get(given)
+        if results is None:
             result = checked(*args, **kwargs)
-            if len(passed) >= REMEMBERED:
-                passed.clear()
         else:
             result = function(*args, **kwargs)
-            if _signature_or_none(result) == passed[given]:
+            if _signature_or_none(result) in results:
                 return result
-            _check_result(function, result, *args, **kwargs)
+            replaying.result = result
+            try:
+                check_result(*args, **kwargs)
+            finally:
+                del replaying.result
         returned = _signature_or_none(result)
         if returned is not None:
-            passed[given] = returned
+            if remembered >= REMEMBERED:
+                passed.clear()
+                remembered = 0
+            passed.setdefault(given, set()).add(returned)
+            remembered += 1
         return result
 
     return contracted
@@ -73,13 +91,3 @@ def _signature_or_none(result: object) -> object:
         return signature(result)
     except Unknown:
         return None
-
-
-def _check_result(function: Callable[P, R], result: R, *args: P.args, **kwargs: P.kwargs) -> None:
-    """Check a result that is already there, without a second call of `function`."""
-
-    @wraps(function)
-    def replay(*args: P.args, **kwargs: P.kwargs) -> R:
-        return result
-
-    jaxtyped(typechecker=beartype)(replay)(*args, **kwargs)
