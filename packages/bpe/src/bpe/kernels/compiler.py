@@ -1,15 +1,18 @@
-"""Turn Python functions on plain integers into machine code: three decorators and one emitter.
+"""Turn Python functions on plain integers into machine code: two decorators and one emitter.
 
 Everything in a kernel is a signed 64-bit integer: addresses, lengths, counts, bit masks, hashes.
 With one type no operation can be promoted to floating point, as numba does for int64 with uint64.
-Only exported functions can be called from Python; `@inlined` and `@shared` ones only from others.
+
+    @inlined   becomes part of each function that calls it
+    @shared    a C function of its own: compiled once, called by others, and from Python where
+               `library` says so
 
 This module imports numba, which takes half a second, so `library` imports it, and the kernels that
 need it, only when the compiled object is not in the cache.
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
 
 import llvmlite.binding as llvm
@@ -20,7 +23,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # Not all of the options below are in its signature.
 _jit: Any = numba.njit
-
 # Under numpy's error model a division by zero yields a number, so that nothing can raise.
 _OPTIONS: dict[str, Any] = {
     "error_model": "numpy",
@@ -38,8 +40,15 @@ def inlined(function: F) -> F:
 
 
 def shared(function: F) -> F:
-    """Make `function` a routine that kernels may call: for code that is large or seldom runs."""
-    return cast(F, _jit(**_OPTIONS)(function))
+    """Make `function`, of integers to an integer or nothing, a C function that kernels can call."""
+    symbol = f"bpe_{function.__module__.rpartition('.')[2]}_{function.__name__}"
+    arguments = [types.int64] * len(inspect.signature(function).parameters)
+    returns = types.void if function.__annotations__["return"] is None else types.int64
+    kernel: Any = types.ExternalFunction(symbol, returns(*arguments))
+    kernel.py_func = function
+    # numba links each function as it compiles it, and wants an address; none is ever called.
+    llvm.add_symbol(symbol, 1)
+    return cast(F, kernel)
 
 
 def instruction(
@@ -67,22 +76,24 @@ def instruction(
     return cast(Callable[..., int], extending.intrinsic(define))
 
 
-def emit_object(functions: Sequence[Callable[..., int]]) -> bytes:
-    """Compile `functions` for this machine's processor into one relocatable object file.
+def emit_object(exports: Iterable[Callable[..., int]]) -> tuple[bytes, dict[str, tuple[str, int]]]:
+    """Compile kernels, and all that they call, for this machine's processor.
 
-    Each is exported under its own name; it takes and returns 64-bit integers by the C convention.
-    Raises RuntimeError if one of them could raise, or needs a symbol that is not in the C library:
-    such an object would bring down the process that loads it.
+    Returns a relocatable object file, and for the name of each export its symbol and its number of
+    arguments. Raises RuntimeError if a kernel could raise, or needs a symbol that is not in the C
+    library: such an object would bring down the process that loads it.
     """
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
+    # One that no kernel calls need not be decorated.
+    kernels: list[Any] = [e if hasattr(e, "symbol") else shared(e) for e in exports]
+    exported = {kernel.symbol: kernel for kernel in kernels}
     program = llvm.parse_assembly("")
-    for function in functions:
-        program.link_in(llvm.parse_assembly(_compile(function)))
-    exports = {function.__name__ for function in functions}
+    for kernel in _reachable(exported.values()):
+        program.link_in(llvm.parse_assembly(_compile(kernel)))
     for symbol in program.functions:
         if not symbol.is_declaration:
-            symbol.linkage = "external" if symbol.name in exports else "internal"
+            symbol.linkage = "external" if symbol.name in exported else "internal"
         elif not symbol.name.startswith("llvm.") and symbol.name not in _ALLOWED_SYMBOLS:
             raise RuntimeError(f"a kernel calls {symbol.name}, which no kernel may")
     target = llvm.Target.from_default_triple().create_target_machine(
@@ -92,26 +103,46 @@ def emit_object(functions: Sequence[Callable[..., int]]) -> bytes:
         reloc="pic",
         codemodel="default",
     )
-    return cast(bytes, target.emit_object(program))
+    table = {
+        kernel.py_func.__name__: (symbol, len(kernel.sig.args))
+        for symbol, kernel in exported.items()
+    }
+    return target.emit_object(program), table
 
 
-def _compile(function: Callable[..., int]) -> str:
-    num_arguments = len(inspect.signature(function).parameters)
-    signature = types.int64(*[types.int64] * num_arguments)
-    dispatcher = _jit(signature, **_OPTIONS)(function)
+def _reachable(exports: Iterable[Any]) -> list[Any]:
+    """Return the shared functions that `exports` and all that they call consist of."""
+    found: dict[int, Any] = {}
+    waiting = list(exports)
+    while waiting:
+        kernel = waiting.pop()
+        if id(kernel) in found:
+            continue
+        found[id(kernel)] = kernel
+        function = kernel.py_func
+        named = (function.__globals__.get(name) for name in function.__code__.co_names)
+        waiting += [other for other in named if hasattr(other, "py_func")]
+    return [kernel for kernel in found.values() if isinstance(kernel, types.ExternalFunction)]
+
+
+def _compile(kernel: Any) -> str:
+    """Return the LLVM code of a kernel, with a function that has its symbol."""
+    dispatcher = _jit(kernel.sig, **_OPTIONS)(kernel.py_func)
     [compiled] = dispatcher.overloads.values()
     body = compiled.library.get_llvm_str()
-    name = compiled.fndesc.llvm_func_name
     # What numba can raise it keeps pickled in a constant of that name.
     if "picklebuf" in body:
-        raise RuntimeError(f"kernel {function.__name__} could raise an exception")
+        raise RuntimeError(f"kernel {kernel.py_func.__name__} could raise an exception")
     # Its own convention is: status = function(address of result, of exception, arguments...)
-    values = [f"i64 %value{index}" for index in range(num_arguments)]
+    values = [f"i64 %value{index}" for index in range(len(kernel.sig.args))]
+    result = "ptr" if kernel.sig.return_type is types.void else "i64"
+    call = f'call i32 @"{compiled.fndesc.llvm_func_name}"'
+    convert = "" if result == "ptr" else "%value = load i64, ptr %result"
     return f"""{body}
-define i64 @{function.__name__}({", ".join(values)}) {{
-  %result = alloca i64
-  %status = call i32 @"{name}"({", ".join(["ptr %result", "ptr null", *values])})
-  %value = load i64, ptr %result
-  ret i64 %value
+define {"void" if result == "ptr" else "i64"} @{kernel.symbol}({", ".join(values)}) {{
+  %result = alloca {result}
+  %status = {call}({", ".join(["ptr %result", "ptr null", *values])})
+  {convert}
+  ret {"void" if result == "ptr" else "i64 %value"}
 }}
 """

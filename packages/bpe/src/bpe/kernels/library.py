@@ -12,7 +12,8 @@ import ctypes
 import hashlib
 import importlib
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -40,16 +41,16 @@ LIBRARIES: Mapping[str, Mapping[str, tuple[str, ...]]] = MappingProxyType(
 
 def is_compiled(library: str) -> bool:
     """Whether `load` will find the library compiled."""
-    return cache.read(_name(library), _key()) is not None
+    return cache.read(_name(library), _key(library)) is not None
 
 
 @lru_cache(maxsize=len(LIBRARIES))
 def load(library: str) -> Mapping[str, Kernel]:
     """Return the functions of a library by name; they take and return 64-bit integers."""
-    content = cache.read(_name(library), _key())
+    content = cache.read(_name(library), _key(library))
     if content is None:
         content = compile_library(library)
-        cache.write(_name(library), _key(), content)
+        cache.write(_name(library), _key(library), content)
     return _link(library, content)
 
 
@@ -70,16 +71,19 @@ def class_table() -> ctypes.Array[ctypes.c_char]:
 
 
 def compile_library(library: str) -> bytes:
-    """Compile a library: one line of JSON, name to number of arguments, then the object file."""
+    """Compile a library: one line of JSON, name to symbol and number of arguments, then the object.
+
+    Takes several seconds, most of them spent in numba.
+    """
     from bpe.kernels.compiler import emit_object
 
-    functions = [
+    exports = [
         getattr(importlib.import_module(module), name)
         for module, names in LIBRARIES[library].items()
         for name in names
     ]
-    arguments = {function.__name__: function.__code__.co_argcount for function in functions}
-    return json.dumps(arguments).encode() + b"\n" + emit_object(functions)
+    machine_code, table = emit_object(exports)
+    return json.dumps(table).encode() + b"\n" + machine_code
 
 
 def _link(library: str, content: bytes) -> Mapping[str, Kernel]:
@@ -90,19 +94,19 @@ def _link(library: str, content: bytes) -> Mapping[str, Kernel]:
     llvm.initialize_native_asmprinter()
     linker = llvm.create_lljit_compiler()
     builder = llvm.JITLibraryBuilder().add_object_img(machine_code).add_current_process()
-    arguments: dict[str, int] = json.loads(line)
-    for name in arguments:
-        builder = builder.export_symbol(name)
+    table: dict[str, tuple[str, int]] = json.loads(line)
+    for symbol, _ in table.values():
+        builder = builder.export_symbol(symbol)
     linked = builder.link(linker, library)
 
-    def bind(name: str, num_arguments: int) -> Kernel:
+    def bind(symbol: str, num_arguments: int) -> Kernel:
         signature = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * num_arguments)
-        function: Any = signature(linked[name])
+        function: Any = signature(linked[symbol])
         # The machine code goes when its linker does.
         function.owner = linker, linked
         return function  # type: ignore[no-any-return]
 
-    return MappingProxyType({name: bind(name, number) for name, number in arguments.items()})
+    return MappingProxyType({name: bind(*entry) for name, entry in table.items()})
 
 
 def _name(library: str) -> str:
@@ -117,10 +121,25 @@ def _processor() -> str:
     return f"{llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"
 
 
-@lru_cache(maxsize=1)
-def _key() -> str:
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
+@lru_cache(maxsize=len(LIBRARIES))
+def _key(library: str) -> str:
+    digest = hashlib.sha256(repr(LIBRARIES[library]).encode())
+    for source in _sources(library):
+        digest.update(source)
     digest.update(f"{version('numba')} {version('llvmlite')} {_processor()}".encode())
     return digest.hexdigest()[:16]
+
+
+def _sources(library: str) -> Iterator[bytes]:
+    """Yield the modules of a library and all kernels that they import, but import none."""
+    waiting = ["bpe.kernels.compiler", *LIBRARIES[library]]
+    seen: set[str] = set()
+    while waiting:
+        module = waiting.pop()
+        if module not in seen:
+            seen.add(module)
+            source = Path(__file__).with_name(f"{module.rpartition('.')[2]}.py").read_bytes()
+            waiting += re.findall(
+                r"^from (bpe\.kernels\.\w+) import", source.decode(), re.MULTILINE
+            )
+            yield source
