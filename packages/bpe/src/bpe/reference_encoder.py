@@ -3,9 +3,11 @@
 No warm-up, any pattern. The cache is all that ever changes, so threads may share an encoder.
 """
 
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from bpe.encoding import MergeTable
 from bpe.patterns import PATTERNS, compile_pattern
@@ -13,7 +15,11 @@ from bpe.pretoken_cache import PretokenCache
 from bpe.pretokenize import split_pretokens
 from bpe.specials import compile_specials, split_on_specials
 from bpe.streaming import WINDOW, cut_stream, gathered, split_stream, well_formed
+from bpe.text_file import TextFile
 from bpe.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from bpe.token_file import TokenArray
 
 
 class ReferenceEncoder:
@@ -28,6 +34,7 @@ class ReferenceEncoder:
         named = vocabulary.pattern in PATTERNS
         self._cut = pattern.findall if named else partial(split_pretokens, pattern)
         self._special_ids = vocabulary.special_tokens
+        self._num_ids = vocabulary.size
 
     def encode(self, text: str, specials: Sequence[str], errors: str) -> list[int]:
         """Return the ids of `text`, cut at `specials`."""
@@ -46,6 +53,24 @@ class ReferenceEncoder:
             else:
                 ids.extend(chain.from_iterable(map(known, self._cut(piece))))
         return ids
+
+    def encode_array(
+        self, text: str, specials: Sequence[str], errors: str, workers: int | None = None
+    ) -> "TokenArray":
+        """Return the ids of `text` as an array; there is one worker only."""
+        # numpy takes longer to import than the rest of the package: it waits for its first use.
+        import numpy as np
+
+        ids = array("H" if self._num_ids <= 1 << 16 else "I")
+        for batch in self.batches((text,), specials, errors):
+            ids.extend(batch)
+        return np.frombuffer(ids, dtype=f"<u{ids.itemsize}")
+
+    def encode_file(
+        self, text: TextFile, specials: Sequence[str], workers: int | None = None
+    ) -> Iterator[list[int]]:
+        """Yield the ids of a file in batches."""
+        return map(list, self.batches(text, specials, text.errors))
 
     def batches(
         self, strings: Iterable[str], specials: Sequence[str], errors: str

@@ -28,7 +28,7 @@ class TextFile:
         self.path = os.fspath(path)
         self.num_bytes = 0
         self.num_replacements = 0
-        self._errors = errors
+        self.errors = errors
         self._progress = progress
         self._piece_bytes = piece_bytes
 
@@ -41,7 +41,7 @@ class TextFile:
                 read = file.read(self._piece_bytes)
                 data = rest + read
                 try:
-                    text, used = codecs.utf_8_decode(data, self._errors, not read)
+                    text, used = codecs.utf_8_decode(data, self.errors, not read)
                 except UnicodeDecodeError as error:
                     offset = self.num_bytes + error.start
                     line = 1 + num_lines + data.count(b"\n", 0, error.start)
@@ -49,7 +49,7 @@ class TextFile:
                         f"{self.path}: invalid byte 0x{data[error.start]:02x} at offset "
                         f"{offset:,} (line {line:,}); the text must be UTF-8"
                     ) from None
-                if self._errors == "replace":
+                if self.errors == "replace":
                     # The bytes of a U+FFFD that stands in the file itself never decode to more.
                     genuine = data.count(b"\xef\xbf\xbd", 0, used)
                     self.num_replacements += text.count("\ufffd") - genuine
@@ -58,7 +58,12 @@ class TextFile:
                 rest = data[used:]
                 if text:
                     yield text
-                if self._progress is not None:
-                    self._progress(self.num_bytes, max(total, self.num_bytes))
+                self.advance(self.num_bytes, total)
                 if not read:
                     return
+
+    def advance(self, num_bytes: int, total: int) -> None:
+        """Take note that so many bytes have been read, whoever reads them."""
+        self.num_bytes = num_bytes
+        if self._progress is not None:
+            self._progress(num_bytes, max(total, num_bytes))

@@ -3,7 +3,6 @@
 A tokenizer never changes, but for a cache; it may be shared by threads, forked, and pickled.
 """
 
-from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,14 +11,15 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from bpe.decoding import decode_pieces, join_tokens, look_up_tokens
+from bpe.decoding import decode_pieces, look_up_tokens
 from bpe.directory_format import load_directory, save_directory
+from bpe.engines import Engine
 from bpe.gpt2_format import read_gpt2_files
 from bpe.huggingface_format import read_huggingface_file, write_huggingface_file
-from bpe.reference_encoder import ReferenceEncoder
-from bpe.streaming import check_errors
+from bpe.text_encoder import TextEncoder
 from bpe.text_file import TextFile
 from bpe.tiktoken_format import read_tiktoken_file, write_tiktoken_file
+from bpe.token_decoder import TokenDecoder
 from bpe.vocabulary import Vocabulary, check_vocabulary
 
 if TYPE_CHECKING:
@@ -42,7 +42,9 @@ class Tokenizer:
     `merges` are in order of priority; ids are whatever `vocab` says. Special tokens that `vocab`
     lacks are appended after its largest id; a mapping gives their ids itself. `pattern` is "gpt2",
     "cl100k", "o200k" or a regular expression in the syntax of the `regex` module. With
-    `ignore_merges` a pretoken that is a token gets its id at once (as in Llama 3's files).
+    `ignore_merges` a pretoken that is a token gets its id at once (as in Llama 3's files). `engine`
+    is "reference" (plain Python), "kernels" (compiled code, from `bpe[fast]`) or "auto", which goes
+    over to the kernels where they are there and pay; ids never depend on it.
 
     Raises ValueError, in one line, for a vocabulary that does not hold together.
     """
@@ -55,26 +57,27 @@ class Tokenizer:
         *,
         pattern: str = "gpt2",
         ignore_merges: bool = False,
+        engine: Engine = "auto",
     ) -> None:
-        self._set(
-            check_vocabulary(
-                vocab, merges, special_tokens, pattern=pattern, ignore_merges=ignore_merges
-            )
+        vocabulary = check_vocabulary(
+            vocab, merges, special_tokens, pattern=pattern, ignore_merges=ignore_merges
         )
+        self._set(vocabulary, engine)
 
-    def _set(self, vocabulary: Vocabulary) -> None:
+    def _set(self, vocabulary: Vocabulary, engine: Engine) -> None:
         self._vocabulary = vocabulary
-        self._encoder = ReferenceEncoder(vocabulary)
+        self._encoder = TextEncoder(vocabulary, engine)
+        self._decoder = TokenDecoder(vocabulary.tokens, engine)
         self._all_specials = tuple(vocabulary.special_tokens)
 
     @classmethod
-    def _of(cls, vocabulary: Vocabulary) -> Self:
+    def _of(cls, vocabulary: Vocabulary, engine: Engine = "auto") -> Self:
         tokenizer = cls.__new__(cls)
-        tokenizer._set(vocabulary)
+        tokenizer._set(vocabulary, engine)
         return tokenizer
 
-    def __reduce__(self) -> tuple[Callable[[Vocabulary], Self], tuple[Vocabulary]]:
-        return self._of, (self._vocabulary,)
+    def __reduce__(self) -> tuple[Callable[..., Self], tuple[Vocabulary, Engine]]:
+        return self._of, (self._vocabulary, self._encoder.engine)
 
     def __repr__(self) -> str:
         return (
@@ -192,18 +195,16 @@ class Tokenizer:
         *,
         allowed_special: str | Collection[str] = "all",
         errors: str = "strict",
+        workers: int | None = None,
     ) -> "TokenArray":
-        """Return what `encode` returns as uint16, or as uint32 when `vocab_size` is over 65,536."""
-        # numpy takes longer to import than the rest of the package: it waits for its first use.
-        import numpy as np
+        """Return what `encode` returns as uint16, or as uint32 when `vocab_size` is over 65,536.
 
-        from bpe.token_file import token_dtype
-
-        dtype = token_dtype(self.vocab_size)
-        ids = array("H" if dtype.itemsize == 2 else "I")
-        for batch in self._batches((text,), allowed_special, errors):
-            ids.extend(batch)
-        return np.frombuffer(ids, dtype=dtype)
+        `workers` are the threads that the kernels may take; None for all CPUs if the text is long.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"text is a {type(text).__name__}, not a str")
+        allowed = self._allowed(allowed_special)
+        return self._encoder.encode_array(text, allowed, errors, workers)
 
     def encode_batch(
         self,
@@ -227,7 +228,8 @@ class Tokenizer:
         Where the strings are cut makes no difference. With a pattern that is not a named one, text
         is held until a special token or the end: where such a pattern looks is not known.
         """
-        return chain.from_iterable(self._batches(strings, allowed_special, errors))
+        allowed = self._allowed(allowed_special)
+        return chain.from_iterable(self._encoder.batches(strings, allowed, errors))
 
     def encode_file(
         self,
@@ -236,35 +238,30 @@ class Tokenizer:
         *,
         allowed_special: str | Collection[str] = "all",
         errors: str = "strict",
+        workers: int | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> EncodedFile:
         """Encode a UTF-8 file into a token file (.npy and a sidecar), in bounded memory.
 
         `.npy` is appended to `destination` where it is missing. `progress(done, total)` is called
-        with bytes of the source. Invalid UTF-8 raises ValueError with offset and line, or with
-        `errors="replace"` becomes U+FFFD and is counted. Whatever happens, a kill included, the
-        destination is a whole file or what it was before.
+        with bytes of the source. `workers` are the threads that the kernels may take, None for all
+        CPUs if the file is large; the ids do not depend on them. Invalid UTF-8 raises ValueError
+        with offset and line, or with `errors="replace"` becomes U+FFFD and is counted. Whatever
+        happens, a kill included, the destination is a whole file or what it was before.
         """
         from bpe.token_file import write_token_file
 
         text = TextFile(source, errors=errors, progress=progress)
         path = Path(destination)
         path = path if path.suffix == ".npy" else path.with_name(path.name + ".npy")
-        batches = self._batches(text, allowed_special, errors)
         sidecar = write_token_file(
             path,
-            (list(batch) for batch in batches),
+            self._encoder.encode_file(text, self._allowed(allowed_special), workers),
             tokenizer_sha256=self.sha256,
             vocab_size=self.vocab_size,
             source=text.path,
         )
         return EncodedFile(path, sidecar.num_tokens, text.num_bytes, text.num_replacements)
-
-    def _batches(
-        self, strings: Iterable[str], allowed_special: str | Collection[str], errors: str
-    ) -> Iterator[Iterable[int]]:
-        check_errors(errors)
-        return self._encoder.batches(strings, self._allowed(allowed_special), errors)
 
     def _allowed(self, allowed_special: str | Collection[str]) -> Sequence[str]:
         specials = self._vocabulary.special_tokens
@@ -291,7 +288,7 @@ class Tokenizer:
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
         """Return the bytes of `ids`. Raises ValueError for an id that no token has."""
-        return join_tokens(self._vocabulary.tokens, ids)
+        return self._decoder.decode(ids)
 
     def decode_stream(self, ids: Iterable[int]) -> Iterator[str]:
         """Yield the text of `ids` as they come, in whole characters; joined it is `decode(ids)`."""

@@ -35,6 +35,11 @@ LIBRARIES: Mapping[str, Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "bpe.kernels.pair_slots": ("move_slots",),
             "bpe.kernels.merge": ("merge_pairs",),
         },
+        "tokenizer": {
+            "bpe.kernels.pair_ranks": ("fill_pairs",),
+            "bpe.kernels.encode_cached": ("seed_cache", "encode_cached"),
+            "bpe.kernels.token_bytes": ("measure_tokens", "copy_tokens"),
+        },
     }
 )
 

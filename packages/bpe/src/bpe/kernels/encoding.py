@@ -1,0 +1,208 @@
+"""The kernels' engine: text to ids by compiled code, in threads that need no interpreter lock.
+
+Text goes in chunks that are cut where no pretoken is cut in two, each to a thread with a cache of
+its own; the ids come back in the order of the text. So they do not depend on how it was cut.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bpe.chunking import ChunkCutter, cut_chunks
+from bpe.kernels.byte_chunks import PADDING, ByteChunks, NotUtf8Error, open_files
+from bpe.kernels.chunk_encoder import SMALL, ChunkEncoder
+from bpe.kernels.merge_tables import MergeTables
+from bpe.kernels.special_trie import build_trie
+from bpe.patterns import compile_pattern
+from bpe.processes import available_cpus
+from bpe.streaming import check_errors, well_formed
+from bpe.text_file import TextFile
+from bpe.token_file import TokenArray
+from bpe.vocabulary import Vocabulary
+
+# So much of the text and its ids stay in the processor's cache.
+CHUNK_BYTES = 1 << 19
+
+# Puts the next chunk into the buffer, or into a larger one; its length is 0 at the end.
+_Read = Callable[[NDArray[np.uint8]], tuple[NDArray[np.uint8], int]]
+
+
+class KernelEncoder:
+    """Text to ids for one vocabulary with a named pattern; threads may share it."""
+
+    def __init__(self, vocabulary: Vocabulary, *, chunk_bytes: int = CHUNK_BYTES) -> None:
+        self._chunk_bytes = chunk_bytes
+        self._vocabulary = vocabulary
+        self._tables = MergeTables(vocabulary)
+        self._seed = ChunkEncoder(self._tables)
+        # Taking from a list and putting back are atomic.
+        self._idle: list[ChunkEncoder] = []
+        self._tries: dict[tuple[str, ...], NDArray[np.int64]] = {}
+
+    def encode(self, text: str, specials: Sequence[str], errors: str) -> list[int]:
+        """Return the ids of `text`, cut at `specials`."""
+        check_errors(errors)
+        if len(text) <= SMALL:
+            try:
+                data = text.encode()
+            except UnicodeEncodeError:
+                data = "".join(well_formed((text,), errors)).encode()
+            if len(data) <= SMALL:
+                encoder = self._take()
+                ids = encoder.encode_small(data, self._trie(specials))
+                self._idle.append(encoder)
+                return ids
+        listed: list[int] = self.encode_array(text, specials, errors).tolist()
+        return listed
+
+    def encode_array(
+        self, text: str, specials: Sequence[str], errors: str, workers: int | None = None
+    ) -> TokenArray:
+        """Return the ids of `text` as an array."""
+        check_errors(errors)
+        workers = workers or max(1, min(available_cpus(), len(text) // (2 * self._chunk_bytes)))
+        if text.isascii():
+            starts = range(0, len(text), self._chunk_bytes)
+            pieces: Iterable[str] = (text[start : start + self._chunk_bytes] for start in starts)
+        else:
+            pieces = well_formed((text,), errors, window=self._chunk_bytes)
+        ids = np.empty(len(text) // 3, self._tables.dtype)
+        used = 0
+        for batch in self._encode_texts(pieces, specials, workers):
+            if used + len(batch) > len(ids):
+                ids.resize(max(used + len(batch), len(ids) * 3 // 2), refcheck=False)
+            ids[used : used + len(batch)] = batch
+            used += len(batch)
+        ids.resize(used, refcheck=False)
+        return ids
+
+    def encode_file(
+        self, text: TextFile, specials: Sequence[str], workers: int | None = None
+    ) -> Iterator[TokenArray]:
+        """Yield the ids of a file in batches, each of which is good until the next.
+
+        Raises ValueError for a byte that is not UTF-8, with its offset and line.
+        """
+        size = Path(text.path).stat().st_size
+        workers = workers or max(1, min(available_cpus(), size // (2 * self._chunk_bytes)))
+        if text.errors == "replace":
+            # Malformed bytes are replaced, and counted, where text is decoded.
+            yield from self._encode_texts(text, specials, workers)
+            return
+        chunks = ByteChunks(open_files([text.path]), self._cutter(specials), self._chunk_bytes)
+
+        def read(buffer: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
+            return chunks.read(buffer)[:2]
+
+        try:
+            for batch in self._in_order(read, chunks.new_buffer, specials, workers):
+                yield batch
+                text.advance(chunks.num_bytes, size)
+        except NotUtf8Error:
+            _raise_for_invalid(text.path)
+        finally:
+            chunks.close()
+        text.advance(chunks.num_bytes, size)
+
+    def _encode_texts(
+        self, pieces: Iterable[str], specials: Sequence[str], workers: int
+    ) -> Iterator[TokenArray]:
+        texts = cut_chunks(pieces, self._cutter(specials))
+
+        def read(buffer: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
+            data = next(texts, "").encode()
+            if len(data) + PADDING > len(buffer):
+                buffer = np.empty(len(data) + PADDING, np.uint8)
+            buffer.data[: len(data)] = data
+            return buffer, len(data)
+
+        def new_buffer() -> NDArray[np.uint8]:
+            return np.empty(self._chunk_bytes + PADDING, np.uint8)
+
+        return self._in_order(read, new_buffer, specials, workers)
+
+    def _in_order(
+        self,
+        read: _Read,
+        new_buffer: Callable[[], NDArray[np.uint8]],
+        specials: Sequence[str],
+        workers: int,
+    ) -> Iterator[TokenArray]:
+        """Encode chunks in threads; yield their ids in order, each array good until the next.
+
+        This thread reads, and its caller writes, while the others encode.
+        """
+        trie = self._trie(specials)
+        desks = [_Desk(new_buffer()) for _ in range(1 if workers == 1 else 2 * workers)]
+
+        def encode(desk: _Desk) -> TokenArray:
+            encoder = self._take()
+            if len(desk.ids) < desk.length + PADDING:
+                desk.ids = encoder.new_output(len(desk.text))
+            ids = encoder.encode(desk.text, desk.length, trie, desk.ids)
+            self._idle.append(encoder)
+            return ids
+
+        if workers == 1:
+            [desk] = desks
+            while desk.fill(read):
+                yield encode(desk)
+            return
+        waiting: deque[tuple[_Desk, Future[TokenArray]]] = deque()
+        with ThreadPoolExecutor(workers) as executor:
+            while True:
+                while desks and desks[-1].fill(read):
+                    desk = desks.pop()
+                    waiting.append((desk, executor.submit(encode, desk)))
+                if not waiting:
+                    return
+                desk, future = waiting.popleft()
+                yield future.result()
+                desks.append(desk)
+
+    def _take(self) -> ChunkEncoder:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return ChunkEncoder(self._tables, self._seed)
+
+    def _trie(self, specials: Sequence[str]) -> int:
+        """Return the address of the trie of `specials`, 0 if there are none."""
+        if not specials:
+            return 0
+        key = tuple(specials)
+        trie = self._tries.get(key)
+        if trie is None:
+            ids = self._vocabulary.special_tokens
+            # Kept for good, since a thread may be using it; a caller has few selections.
+            trie = self._tries[key] = build_trie({special: ids[special] for special in key})
+        return trie.ctypes.data
+
+    def _cutter(self, specials: Sequence[str]) -> ChunkCutter:
+        return ChunkCutter(compile_pattern(self._vocabulary.pattern), specials)
+
+
+class _Desk:
+    """Where one chunk and its ids lie."""
+
+    def __init__(self, text: NDArray[np.uint8]) -> None:
+        self.text = text
+        self.length = 0
+        self.ids: TokenArray = np.empty(0, np.uint16)
+
+    def fill(self, read: _Read) -> bool:
+        """Read the next chunk; False if there is none."""
+        self.text, self.length = read(self.text)
+        return self.length > 0
+
+
+def _raise_for_invalid(path: str | os.PathLike[str]) -> None:
+    """Find the first byte that is not UTF-8, as the reference does, for its message."""
+    for _ in TextFile(path):
+        pass
+    raise ValueError(f"{os.fspath(path)}: changed while it was read")
