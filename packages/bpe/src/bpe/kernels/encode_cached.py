@@ -51,6 +51,7 @@ from bpe.kernels.special_search import find_special
 _SIZE_BITS = 16
 
 
+@shared
 def encode_cached(state: int, start: int, stop: int, out: int, trie: int) -> int:
     """Write the ids of a text to `out`; return where they end, or what is in the way.
 
@@ -74,6 +75,7 @@ def encode_cached(state: int, start: int, stop: int, out: int, trie: int) -> int
     return out
 
 
+@shared
 def seed_cache(state: int, start: int, ends: int, ids: int, number: int) -> int:
     """Put pretokens, which lie one behind the other, into the cache; there is room for them.
 

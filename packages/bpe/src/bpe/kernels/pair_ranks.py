@@ -9,7 +9,7 @@ half full. Pairs of two bytes, which are most of them, have a table that needs n
 """
 
 from bpe.kernels.cache_state import BYTE_IDS, BYTE_PAIRS, NO_RANK, PAIR_BITS, PAIRS, PRODUCTS
-from bpe.kernels.compiler import inlined
+from bpe.kernels.compiler import inlined, shared
 from bpe.kernels.memory import load4, load8, low_bits, shift_right, store4, store8
 
 FREE = -1
@@ -33,6 +33,7 @@ def rank_of(state: int, left: int, right: int) -> int:
         place = (place + 1) & low_bits(bits)
 
 
+@shared
 def fill_pairs(state: int, lefts: int, rights: int, number: int) -> int:
     """Put the merges of these ids, 8 bytes each and in order of rank, into tables that are free."""
     slots = load8(state + 8 * PAIRS)

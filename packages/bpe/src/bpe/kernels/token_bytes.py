@@ -6,10 +6,11 @@
 An id without a token has no bytes, which no token has.
 """
 
-from bpe.kernels.compiler import inlined
+from bpe.kernels.compiler import inlined, shared
 from bpe.kernels.memory import load1, load2, load4, load8, store1, store8
 
 
+@shared
 def measure_tokens(ids: int, id_bytes: int, number: int, offsets: int, num_ids: int) -> int:
     """Return how many bytes the tokens have, or -1 if one of the ids has none.
 
@@ -27,6 +28,7 @@ def measure_tokens(ids: int, id_bytes: int, number: int, offsets: int, num_ids: 
     return num_bytes
 
 
+@shared
 def copy_tokens(
     ids: int, id_bytes: int, number: int, offsets: int, tokens: int, out: int, end: int
 ) -> int:
