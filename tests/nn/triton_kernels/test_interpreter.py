@@ -11,10 +11,19 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 
 
-@pytest.mark.skipif("TRITON_INTERPRET" in os.environ, reason="this is that process")
-def test_kernels_pass_in_the_interpreter() -> None:
+def run_in_interpreter(selection: str) -> str:
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", str(HERE)],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-m",
+            selection,
+            "-p",
+            "no:cacheprovider",
+            str(HERE),
+        ],
         cwd=ROOT,
         env={**os.environ, "TRITON_INTERPRET": "1", "NN_KERNELS": "all"},
         capture_output=True,
@@ -22,4 +31,13 @@ def test_kernels_pass_in_the_interpreter() -> None:
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    assert " skipped" not in run.stdout
+    return run.stdout
+
+
+def test_kernels_pass_in_the_interpreter() -> None:
+    assert " skipped" not in run_in_interpreter("gpu and not long")
+
+
+@pytest.mark.long
+def test_kernels_pass_the_long_tests_in_the_interpreter() -> None:
+    assert " skipped" not in run_in_interpreter("gpu and long")

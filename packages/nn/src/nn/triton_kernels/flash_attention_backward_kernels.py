@@ -132,10 +132,8 @@ def grad_kv_kernel(
                 q = load_rows(q_base, rows, queries, q_strides[2], D, BLOCK_D)
                 grad_out = load_rows(grad_out_base, rows, queries, grad_out_strides[2], D, BLOCK_D)
                 inside = rows < queries
-                # +inf for rows past the end: their probabilities are 0.
-                log_total = tl.load(
-                    log_total_pointer + row_base + rows, mask=inside, other=float("inf")
-                )
+                # Rows past the end have a grad_out of zeros: they add nothing.
+                log_total = tl.load(log_total_pointer + row_base + rows, mask=inside, other=0.0)
                 delta = tl.load(delta_pointer + row_base + rows, mask=inside, other=0.0)
                 # Transposed, so that no product needs its left operand turned.
                 scores = tl.dot(k, tl.trans(q), input_precision="ieee")
