@@ -98,6 +98,7 @@ def test_iterators_and_tuples_decode_too(kernels: Tokenizer, reference: Tokenize
     assert kernels.decode_bytes(iter(ids)) == expected
     assert kernels.decode_bytes(tuple(ids)) == expected
     assert kernels.decode_bytes(range(769)) == expected
+    assert kernels.decode_bytes(b"abcd") == reference.decode_bytes(b"abcd")
 
 
 def test_kernels_take_over_for_many_ids(trained: Trained) -> None:

@@ -62,9 +62,12 @@ def _as_array(ids: Any) -> "NDArray[Any] | None":
 
     if isinstance(ids, np.ndarray):
         return ids if ids.ndim == 1 and ids.dtype.kind in "iu" else None
-    listed = ids.tolist() if hasattr(ids, "tolist") else list(ids)
+    if not isinstance(ids, (list, tuple, range)):
+        # What an array takes for raw bytes would be read in another way.
+        ids = ids.tolist() if hasattr(ids, "tolist") else list(ids)
     try:
         # Refuses floats, as the reference does.
-        return np.array(array("I", listed))
+        numbers = array("I", ids)
     except (TypeError, OverflowError):
         return None
+    return np.frombuffer(numbers, f"u{numbers.itemsize}") if numbers else np.empty(0, np.uint32)
