@@ -39,7 +39,7 @@ def small_config() -> TrainConfig:
         model=ModelConfig(
             vocab_size=257, context_length=17, d_model=12, num_layers=2, num_heads=3, d_ff=23
         ),
-        optimizer=OptimizerConfig(lr=1e-2),
+        optimizer=OptimizerConfig(lr=1e-2, max_grad_norm=0.3),
         schedule=ScheduleConfig(warmup_steps=3),
         data=DataConfig(vocab_size=257),
         eval=EvalConfig(every=3, windows=4, final_windows=11),

@@ -47,6 +47,12 @@ def test_long_sample_is_cut_between_words() -> None:
     assert out.getvalue().rstrip().endswith("word ...")
 
 
+def test_sample_cannot_command_the_terminal() -> None:
+    display, out = shown(terminal=False)
+    display.sample("x", "a\x1b[31mb\x07c")
+    assert out.getvalue().split() == ["x", "a\ufffd[31mb\ufffdc"]
+
+
 def test_command_is_never_broken_over_lines() -> None:
     display, out = shown(terminal=True)
     command = "uv run something " + "--flag value " * 20

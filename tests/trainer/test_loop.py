@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from trainer import checkpoints
-from trainer.config import OptimizerConfig, TrainConfig
+from trainer.config import TrainConfig
 from trainer.display import Display
 from trainer.loop import Outcome, train
 from trainer.prepared import PreparedData
@@ -58,7 +58,7 @@ def test_losses_of_twenty_steps_are_the_golden_ones(
     config = dataclasses.replace(
         small_config,
         max_steps=20,
-        optimizer=OptimizerConfig(name=optimizer, lr=1e-2),  # type: ignore[arg-type]
+        optimizer=dataclasses.replace(small_config.optimizer, name=optimizer),  # type: ignore[arg-type]
     )
     run_to(tmp_path, config, byte_data, quiet)
     found = [row["train_loss"] for row in rows(tmp_path)]
@@ -103,7 +103,7 @@ def test_resumed_run_is_the_uninterrupted_one_bit_by_bit(
 ) -> None:
     config = dataclasses.replace(
         small_config,
-        optimizer=OptimizerConfig(name=optimizer, lr=1e-2),  # type: ignore[arg-type]
+        optimizer=dataclasses.replace(small_config.optimizer, name=optimizer),  # type: ignore[arg-type]
         checkpoint=dataclasses.replace(small_config.checkpoint, keep=9),
     )
     run_to(tmp_path / "whole", config, byte_data, quiet)

@@ -101,6 +101,14 @@ def test_nothing_is_left_behind_when_the_text_is_bad(
     assert not (tmp_path / "data").exists() or not list((tmp_path / "data").iterdir())
 
 
+def test_nothing_is_left_behind_when_a_later_stage_fails(
+    tmp_path: Path, corpus_file: Path, quiet: Display
+) -> None:
+    with pytest.raises(ValueError, match="vocab_size=10000000000 is not in"):
+        prepare(settings(tmp_path, corpus_file, vocab_size=10**10), quiet)
+    assert not list((tmp_path / "data").iterdir())
+
+
 def test_existing_directory_is_not_overwritten(
     tmp_path: Path, corpus_file: Path, quiet: Display
 ) -> None:

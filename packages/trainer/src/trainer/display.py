@@ -65,7 +65,8 @@ class Display:
 
     def sample(self, label: str, text: str, *, limit: int = 300) -> None:
         """Show what the model writes, cut to `limit` characters."""
-        words = " ".join(text.split())
+        # A model of bytes may write an escape sequence, which a terminal would obey.
+        words = "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))
         shown = words if len(words) <= limit else words[: words.rfind(" ", 0, limit)] + " ..."
         line = Text.assemble((f"{label}  ", "bold green"), (shown, "italic"))
         self._indented(line)

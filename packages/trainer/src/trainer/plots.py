@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +21,19 @@ def plot_curves(
     """Draw `rows` of metrics.jsonl to a PNG; `floor` is the loss of a perfect model."""
     figure = Figure(figsize=(9, 5.4), dpi=150, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
-    losses, rates = figure.subplots(2, 1, sharex=True, height_ratios=[5, 1])
+    losses, rates = figure.subplots(2, 1, sharex=True, height_ratios=[6, 1])
     _draw_losses(losses, rows, floor)
     _draw_rates(rates, rows)
-    figure.suptitle(title, x=0.02, ha="left", fontsize=13, fontweight="bold", color=INK)
+    losses.set_title(title, loc="left", fontsize=13, fontweight="bold", color=INK, pad=14)
+    losses.legend(
+        frameon=False,
+        loc="lower right",
+        bbox_to_anchor=(1.0, 1.0),
+        borderaxespad=0.4,
+        ncols=3,
+        labelcolor=INK,
+        fontsize=10,
+    )
     figure.savefig(path)
 
 
@@ -46,37 +55,42 @@ def smooth(values: npt.NDArray[np.float64], share: float = 0.02) -> npt.NDArray[
 def _draw_losses(axes: Axes, rows: Sequence[dict[str, Any]], floor: float | None) -> None:
     steps, train = _series(rows, "train_loss")
     valid_steps, valid = _series(rows, "val_loss")
-    axes.plot(steps, train, color=TRAIN, linewidth=0.8, alpha=0.45)
+    axes.plot(steps, train, color=TRAIN, linewidth=0.8, alpha=0.4)
     axes.plot(steps, smooth(train), color=TRAIN, linewidth=1.8, label="training")
     axes.plot(
-        valid_steps, valid, color=VALID, linewidth=2, marker="o", markersize=4, label="validation"
+        valid_steps, valid, color=VALID, linewidth=2, marker="o", markersize=4.5, label="validation"
     )
     if floor is not None:
         axes.axhline(floor, color=FLOOR, linewidth=1.4, linestyle=(0, (5, 3)))
-        axes.annotate(
-            f"entropy of the text  {floor:.3f}",
-            (0.01, floor),
-            xycoords=("axes fraction", "data"),
-            xytext=(0, -5),
-            textcoords="offset points",
-            va="top",
-            color=FLOOR,
-            fontsize=9,
-        )
+        _label(axes, f"entropy of the text: {floor:.3f}", (0.012, floor), (0, -4), FLOOR, "left")
     if len(valid):
-        axes.annotate(
-            f"{valid[-1]:.3f}",
-            (valid_steps[-1], valid[-1]),
-            xytext=(0, 8),
-            textcoords="offset points",
-            ha="right",
-            color=VALID,
-            fontweight="bold",
-        )
+        # In axes coordinates across, so that the label stays inside the picture.
+        _label(axes, f"{valid[-1]:.3f}", (0.995, valid[-1]), (0, 7), VALID, "right")
     _scale_losses(axes, train, valid, floor)
-    axes.set_ylabel("loss, nats per token", color=MUTED)
-    axes.legend(frameon=False, loc="upper right", labelcolor=INK)
+    axes.set_ylabel("loss in nats per token", color=MUTED)
     _style(axes)
+
+
+def _label(
+    axes: Axes,
+    text: str,
+    place: tuple[float, float],
+    shift: tuple[float, float],
+    color: str,
+    side: Literal["left", "right"],
+) -> None:
+    axes.annotate(
+        text,
+        place,
+        xycoords=axes.get_yaxis_transform(),
+        xytext=shift,
+        textcoords="offset points",
+        ha=side,
+        va="bottom" if shift[1] > 0 else "top",
+        color=color,
+        fontsize=10,
+        fontweight="bold",
+    )
 
 
 def _scale_losses(
@@ -88,7 +102,7 @@ def _scale_losses(
     axes.set_yscale("log")
     if not finite:
         return
-    low, high = min(finite) * 0.88, max(finite) * 1.06
+    low, high = min(finite) * 0.8, max(finite) * 1.08
     axes.set_ylim(low, high)
     ticks = [t for t in (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 4, 5, 7, 10) if low <= t <= high]
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
@@ -102,7 +116,7 @@ def _draw_rates(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
     axes.set_ylim(bottom=0)
     axes.set_ylabel("rate", color=MUTED)
     axes.set_xlabel("step", color=MUTED)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.yaxis.set_major_locator(MaxNLocator(2))
     _style(axes)

@@ -53,5 +53,5 @@ class Sampler:
             seed=seed,
         )
         written = generate(self.model, self.prompt, settings, tokenizer=self.tokenizer)
-        shown = [token for token in [*self.prompt, *written] if token != self.separator_id]
-        return self.tokenizer.decode(shown).strip("\n")
+        begun = [token for token in self.prompt if token != self.separator_id]
+        return self.tokenizer.decode([*begun, *written]).strip("\n")
