@@ -181,3 +181,31 @@ def test_tables_add_up() -> None:
     tables[0].add(tables[1])
     tables[0].add(tables[2])
     assert {p.decode(): n for p, n in tables[0].items()} == total
+
+
+def test_a_table_that_is_nearly_full_loses_nothing() -> None:
+    # So full that entries go over its end to the start, in some of these.
+    for first in range(0, 7 * 12_281, 12_281):
+        table = PretokenTable(GPT2, [])
+        counts = {b"%d" % number: number + 1 for number in range(first, first + 12_281)}
+        table.add_counts(counts)
+        assert dict(table.items()) == counts
+
+
+@pytest.mark.parametrize("first_threshold", [1, 101, 10**9])
+def test_merges_do_not_depend_on_which_pairs_are_followed(first_threshold: int) -> None:
+    # A few frequent words, and very many rare pairs, some of which fall on the same words of the
+    # filter as the frequent ones.
+    generator = random.Random(17)
+    letters = [chr(code) for code in range(0xA1, 0xA1 + 397)]
+    words = ["".join(generator.choices(letters, k=3)) for _ in range(20_011)]
+    counts = {word: 1 + 10**6 // (rank + 1) for rank, word in enumerate(words)}
+    expected = learn_merges(counts, 1009)
+    table = PretokenTable(GPT2, [])
+    table.add_counts({word.encode(): count for word, count in counts.items()})
+    merger = merging.Merger(table, 1009, None, first_threshold)
+    assert merger.merge(1009)
+    tokens = [bytes([byte]) for byte in range(256)]
+    for left, right in merger.merges(0):
+        tokens.append(tokens[left] + tokens[right])
+    assert tokens[256:] == [left + right for left, right in expected]

@@ -240,7 +240,7 @@ def _merge(state: int, slot: int) -> None:
 
 @inlined
 def _subtract(state: int, pair: int, weight: int) -> None:
-    """Make a pair rarer, if it is followed. (The pair that is merged has the count 0 already.)"""
+    """Make a pair rarer, if it has a slot. (The pair that is merged has the count 0 already.)"""
     slot = find_slot(state, pair)
     if load8(slot) == pair and load8(slot + 8):
         store8(slot + 8, load8(slot + 8) - weight)

@@ -50,9 +50,19 @@ _MERGES_PER_REPORT = 100
 
 
 class Merger:
-    """The symbols of some pretokens, and the pairs in them that are followed."""
+    """The symbols of some pretokens, and the pairs in them that are followed.
 
-    def __init__(self, table: PretokenTable, num_merges: int, ranks: Sequence[int] | None) -> None:
+    Pairs that are rarer than a threshold are not followed until no others are left; then it is
+    lowered. What the first one is changes how long this takes, but not the merges.
+    """
+
+    def __init__(
+        self,
+        table: PretokenTable,
+        num_merges: int,
+        ranks: Sequence[int] | None,
+        first_threshold: int | None = None,
+    ) -> None:
         self._kernels = library.load("training")
         self._state = np.zeros(NUM_WORDS, np.int64)
         self._arrays: dict[int, NDArray[Any]] = {}
@@ -84,7 +94,8 @@ class Merger:
         self._state[BYTES_USED] = 256
         self._state[BYTES_SIZE] = 256 + (1 << 16)
         self._state[BY_RANK] = ranks is not None
-        self._state[THRESHOLD] = _first_threshold(self._arrays[WEIGHTS], num_merges)
+        guess = _guess_threshold(self._arrays[WEIGHTS], num_merges)
+        self._state[THRESHOLD] = guess if first_threshold is None else first_threshold
         self._index()
 
     def merge(self, num_merges: int) -> bool:
@@ -156,7 +167,7 @@ class Merger:
         return self._kernels[kernel](self._state.ctypes.data, *arguments)
 
 
-def _first_threshold(weights: NDArray[np.int64], num_merges: int) -> int:
+def _guess_threshold(weights: NDArray[np.int64], num_merges: int) -> int:
     """Guess a count that the last merge will still reach.
 
     In all corpora that were tried the count of merge n lay between one and four times that of the

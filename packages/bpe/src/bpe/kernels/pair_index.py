@@ -124,20 +124,17 @@ def measure_pairs(state: int, sizes: int) -> int:
 
 
 def place_pairs(state: int) -> int:
-    """Make the third pass, and fill the heap. Pairs below the threshold get the count 0."""
+    """Make the third pass, and fill the heap."""
     threshold = load8(state + 8 * THRESHOLD)
     slot = load8(state + 8 * SLOTS)
     offset = 0
     store8(state + 8 * HEAP_USED, 0)
     for _ in range(load8(state + 8 * SLOT_MASK) + 1):
-        if load8(slot) != FREE:
-            if load8(slot + 8) >= threshold:
-                store8(slot + 16, offset)
-                offset += load8(slot + 24)
-                push(state, load8(slot + 8), load8(slot))
-            else:
-                store8(slot + 8, 0)
+        if load8(slot) != FREE and load8(slot + 8) >= threshold:
+            store8(slot + 16, offset)
+            offset += load8(slot + 24)
             store8(slot + 24, 0)
+            push(state, load8(slot + 8), load8(slot))
         slot += SLOT_BYTES
     store8(state + 8 * PLACES_USED, offset)
 
@@ -159,7 +156,7 @@ def place_pairs(state: int) -> int:
                 pair = left << 32 | right
                 if load8(_filter_word(state, pair)) >= threshold:
                     slot = find_slot(state, pair)
-                    if load8(slot + 8):
+                    if load8(slot + 8) >= threshold:
                         number = load8(slot + 24)
                         place = places + PLACE_BYTES * (load8(slot + 16) + number)
                         store8(place, word << 32 | before)
