@@ -7,7 +7,7 @@ import random
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -314,6 +314,13 @@ def test_kernels_take_over_when_much_text_has_come(trained: Trained, corpus: str
     assert tokenizer._encoder.kernels is not None
 
 
+def test_a_stream_loads_no_kernels(trained: Trained, corpus: str) -> None:
+    tokenizer = Tokenizer(*trained, SPECIALS)
+    times = 1 + LOAD_FROM // len(corpus)
+    assert sum(1 for _ in tokenizer.encode_iterable([corpus] * times)) > times
+    assert tokenizer._encoder.kernels is None
+
+
 def test_an_engine_that_cannot_be_used_is_refused(trained: Trained) -> None:
     with pytest.raises(ValueError, match="'fast' is not one of 'auto', 'reference', 'kernels'"):
         Tokenizer(*trained, engine="fast")  # type: ignore[arg-type]
@@ -345,17 +352,14 @@ def test_threads_may_share_a_tokenizer(kernels: Tokenizer, corpus: str) -> None:
             assert found == expected
 
 
-def _encode_in_child(tokenizer: Tokenizer, text: str) -> list[int]:
-    return [*tokenizer.encode_array(text, workers=2).tolist(), *tokenizer.encode(text[:97])]
-
-
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_a_tokenizer_survives(method: str, kernels: Tokenizer, corpus: str) -> None:
     if method not in multiprocessing.get_all_start_methods():
         return
-    expected = _encode_in_child(kernels, corpus)
-    with multiprocessing.get_context(method).Pool(1) as pool:
-        assert pool.apply(_encode_in_child, (kernels, corpus)) == expected
+    expected = kernels.encode(corpus)
+    context = multiprocessing.get_context(method)
+    with ProcessPoolExecutor(1, mp_context=context) as executor:
+        assert executor.submit(kernels.encode, corpus).result() == expected
 
 
 def test_a_forked_child_encodes_with_the_tables_of_its_parent(
