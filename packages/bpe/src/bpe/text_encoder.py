@@ -2,7 +2,8 @@
 
 Loading the compiled kernels takes a tenth of a second, and compiling them, once per machine, some
 seconds. So they are called for when a tokenizer has been given as much text as the reference
-encodes in that time, and from then on they encode everything.
+encodes in that time, and from then on they encode everything. A stream never calls for them: its
+callers count on constant memory, and the caches of the kernels take many megabytes.
 """
 
 import math
@@ -67,7 +68,7 @@ class TextEncoder:
     ) -> Iterator[Iterable[int]]:
         """Yield the ids of the joined strings in batches, each to be used up before the next."""
         check_errors(errors)
-        if self.kernels is None and self._look_at == math.inf:
+        if self.kernels is None:
             return self.reference.batches(strings, specials, errors)
         return self._batches(strings, specials, errors)
 
@@ -77,7 +78,6 @@ class TextEncoder:
         cutter = ChunkCutter(compile_pattern(self._vocabulary.pattern), ())
         waiting: list[str] = []
         length = wanted = 0
-        # Each chunk is a text of its own, so that the engine may change on the way.
         for piece, is_special in split_stream(well_formed(gathered(strings), errors), specials):
             waiting.append(piece)
             length += len(piece)

@@ -226,7 +226,8 @@ class Tokenizer:
         """Yield the ids of the joined strings as they come, in constant memory.
 
         Where the strings are cut makes no difference. With a pattern that is not a named one, text
-        is held until a special token or the end: where such a pattern looks is not known.
+        is held until a special token or the end: where such a pattern looks is not known. A stream
+        loads no kernels, but goes through them where the tokenizer has loaded them before.
         """
         allowed = self._allowed(allowed_special)
         return chain.from_iterable(self._encoder.batches(strings, allowed, errors))
