@@ -29,8 +29,8 @@ _LOOKAHEAD = 3
 _LETTERS_AT_END = regex.compile(r"(?r)[\p{L}\p{M}]+\Z")
 
 
-# The most characters that `gathered` waits for.
-_GATHERED = 1 << 12
+# The most characters that `gathered` waits for. More gain no speed, and leave holes in memory.
+_GATHERED = 1 << 9
 
 
 def gathered(strings: Iterable[str]) -> Iterator[str]:
