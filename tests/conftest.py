@@ -1,8 +1,11 @@
-"""Settings shared by every test: hypothesis profiles, and one thread pool size for torch."""
+"""Settings shared by every test: hypothesis profiles, and how the threads of torch wait."""
 
 import os
 
 from hypothesis import HealthCheck, settings
+
+# Before torch is imported: threads that spin while they wait make a busy machine crawl.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 settings.register_profile(
     "people", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]

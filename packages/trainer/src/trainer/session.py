@@ -24,7 +24,7 @@ from trainer.run_directory import (
     set_aside,
     write_json,
 )
-from trainer.summary import describe_model, show_finished, show_outcome
+from trainer.summary import describe_model, show_finished, show_interrupted, show_outcome
 
 RUNS = Path("runs")
 
@@ -82,8 +82,11 @@ def run_training(
             config, run, data, device, display, identity=identity, resume_from=checkpoint
         )
     except BaseException as error:
-        reason = "interrupted" if isinstance(error, KeyboardInterrupt) else f"failed: {error!r}"
+        interrupted = isinstance(error, KeyboardInterrupt)
+        reason = "interrupted" if interrupted else f"failed: {error!r}"
         write_json(run.record, {**record, "ended": now(), "exit": reason})
+        if interrupted:
+            show_interrupted(display, run)
         raise
     result = show_outcome(display, config, run, data, outcome)
     write_json(run.record, {**record, "ended": now(), "exit": "finished", "result": result})

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from nn.accounting import count_parameters
+from trainer import checkpoints
 from trainer.config import TrainConfig
 from trainer.display import Display
 from trainer.evaluation import bits_per_byte, perplexity
@@ -146,6 +147,17 @@ def show_finished(
     )
     display.blank()
     display.line(verdict(record["result"]))
+
+
+def show_interrupted(display: Display, run: RunDirectory) -> None:
+    """Say how a run that a person stopped goes on."""
+    saved = checkpoints.steps(run.checkpoints)
+    kept = f"{saved[-1].name} is saved" if saved else "nothing is saved yet"
+    display.blank()
+    display.command(
+        f"uv run --package trainer train --run-dir {shlex.quote(str(run.path))}",
+        f"interrupted; {kept}, and this goes on",
+    )
 
 
 def human_count(number: float) -> str:
