@@ -1,6 +1,7 @@
 """The kernels count and merge exactly as the reference does, however the work is split."""
 
 import random
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -95,6 +96,35 @@ def test_merges_of_a_large_table_are_those_of_the_reference(tie_break: TieBreak)
 def test_long_words_of_one_letter_merge_as_in_the_reference() -> None:
     counts = {"a" * length: 1 for length in (1, 2, 3, 31, 1009, 65537)} | {"ba" * 4099 + "b": 3}
     assert _learn(counts, 211, "bytes") == learn_merges(counts, 211)
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "a",
+        " ",
+        "\n",
+        "0",
+        "\U0001f600",
+        "ab",
+        "a ",
+        "'s",
+        "\u4e2d",
+        "\u4e2dA",
+        "A",
+        "!",
+        "!\n",
+        "e\u0301",
+    ],
+)
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_a_megabyte_of_anything_trains_in_a_second(
+    unit: str, pattern: str, write: Callable[[str], Path]
+) -> None:
+    path = write(unit * ((1 << 20) // len(unit.encode())))
+    start = time.process_time()
+    train_bpe(path, 307, [], pattern=pattern, engine="kernels")
+    assert time.process_time() - start < 1
 
 
 def test_counts_beyond_32_bits_do_not_wrap() -> None:

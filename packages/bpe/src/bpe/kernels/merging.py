@@ -70,6 +70,12 @@ class Merger:
         self._kernels["measure_pretokens"](table.address, sizes.ctypes.data)
         num_pretokens, num_bytes = sizes.tolist()
         num_symbols = num_pretokens + num_bytes + 1
+        if num_symbols > 1 << 32:
+            # Places have half a word for a position.
+            raise ValueError(
+                f"the distinct pretokens have {num_bytes:,} bytes, too many for the kernels; "
+                'take engine="reference", or a pattern that cuts them shorter'
+            )
         symbols = self._hold(SYMBOLS, np.empty(num_symbols, np.int32))
         weights = self._hold(WEIGHTS, np.zeros(num_pretokens + 1, np.int64))
         self._state[NUM_SYMBOLS] = num_symbols
@@ -134,7 +140,8 @@ class Merger:
         sizes = np.empty(2, np.int64)
         self._call("measure_pairs", sizes.ctypes.data)
         num_pairs, num_places = sizes.tolist()
-        self._state[PLACES_SIZE] = 2 * num_places + (1 << 16)
+        # Merging one pair can ask for twice its places: there is room for that whichever it is.
+        self._state[PLACES_SIZE] = 3 * num_places + (1 << 16)
         self._hold(PLACES, np.empty(int(self._state[PLACES_SIZE]), np.int64))
         self._state[HEAP_SIZE] = 2 * num_pairs + (1 << 12)
         self._hold(HEAP, np.empty((int(self._state[HEAP_SIZE]), HEAP_BYTES // 8), np.int64))
