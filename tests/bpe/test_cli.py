@@ -95,7 +95,7 @@ def test_train_tells_what_it_made(
     assert run_here(monkeypatch, *TRAIN, "--special-token", "<|endoftext|>") == 0
     told = capsys.readouterr()
     assert "283: 1 special, 256 bytes, 26 merges" in told.out
-    assert re.search(r"peak memory +\d+ MB\n", told.out)
+    assert re.search(r"peak memory +[\d,]+ MB\n", told.out)
     assert re.search(r"longest +'morning'", told.out)
     assert re.search(r"^counting: .* MB/s\nmerging: 26 of 26 merges done, .*/s$", told.err, re.M)
 
@@ -180,7 +180,7 @@ def test_report_measures_the_text(
     assert f"{num_bytes:,} bytes, {len(ids):,} tokens" in told
     assert f"{num_bytes / len(ids):.3f} bytes per token" in told
     assert f"{len(set(ids))} of 283 tokens used" in told
-    assert re.search(r"encoding +[\d.]+ MB/s\ndecoding +[\d.]+ MB/s\npeak memory +\d+ MB", told)
+    assert re.search(r"encoding +[\d.]+ MB/s\ndecoding +[\d.]+ MB/s\npeak memory +[\d,]+ MB", told)
     assert re.search(r"longest +'morning'", told)
 
 
