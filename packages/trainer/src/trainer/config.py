@@ -189,6 +189,10 @@ class TrainConfig:
     """auto: go on from the run directory's last checkpoint; never: set the old run aside."""
     log_every: int = 10
     """Steps between two lines of metrics.jsonl."""
+    objective: str = ""
+    """What the run is to find out, in a sentence; `trainer log` and `trainer report` show it."""
+    track: tuple[Literal["wandb", "tensorboard", "trackio"], ...] = ()
+    """Where the rows of metrics.jsonl are sent too, each an extra to install: trainer[wandb]."""
     model: ModelConfig = field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)

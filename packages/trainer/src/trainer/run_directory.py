@@ -19,7 +19,7 @@ from trainer.config import TrainConfig, flatten, to_mapping
 
 # Settings that do not change what the steps compute, so a run may go on with other values. The data
 # is compared by the hashes of its content instead of by where it lies.
-FREE = ("run_dir", "device", "compile", "resume", "log_every", "max_steps")
+FREE = ("run_dir", "device", "compile", "resume", "log_every", "max_steps", "objective", "track")
 FREE_SECTIONS = ("data", "eval", "checkpoint", "sample")
 
 
