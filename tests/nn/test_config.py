@@ -11,7 +11,13 @@ from nn import ModelConfig
 
 @pytest.mark.parametrize(
     ("choices", "d_ff"),
-    [({}, 1408), ({"ffn": "silu"}, 2048), ({"d_ff": 1344}, 1344), ({"d_model": 192}, 512)],
+    [
+        ({}, 1408),
+        ({"ffn": "silu"}, 2048),
+        ({"ffn": "relu2"}, 2048),
+        ({"d_ff": 1344}, 1344),
+        ({"d_model": 192}, 512),
+    ],
 )
 def test_width_of_the_ffn_follows_from_the_config(choices: dict[str, Any], d_ff: int) -> None:
     assert ModelConfig(**choices).resolved_d_ff == d_ff
@@ -47,8 +53,20 @@ def test_head_size_is_the_share_of_a_head() -> None:
         ({"norm": "layer"}, "model.norm='layer' is not one of 'rms', 'none'"),
         ({"norm_placement": "mid"}, "model.norm_placement='mid' is not one of 'pre', 'post'"),
         ({"position": "alibi"}, "model.position='alibi' is not one of 'rope', 'none'"),
-        ({"ffn": ["relu"]}, "model.ffn=['relu'] is not one of 'swiglu', 'silu'"),
+        ({"ffn": ["relu"]}, "model.ffn=['relu'] is not one of 'swiglu', 'silu', 'relu2'"),
         ({"tied_embeddings": 1}, "model.tied_embeddings=1 is not true or false"),
+        ({"zero_init_outputs": None}, "model.zero_init_outputs=None is not true or false"),
+        ({"norm_eps": 0.0}, "model.norm_eps=0.0 is not a positive number"),
+        ({"logit_soft_cap": -30.0}, "model.logit_soft_cap=-30.0 is not a positive number"),
+        (
+            {"value_embeddings": 2},
+            "model.value_embeddings=2 is not a tuple of layer numbers",
+        ),
+        (
+            {"value_embeddings": (1, 4)},
+            "model.value_embeddings=(1, 4) are not all in 0..3, the layers of model.num_layers=4",
+        ),
+        ({"value_embeddings": (2, 2)}, "model.value_embeddings=(2, 2) names a layer twice"),
     ],
 )
 def test_impossible_shape_is_one_line(choices: dict[str, Any], message: str) -> None:
@@ -58,6 +76,11 @@ def test_impossible_shape_is_one_line(choices: dict[str, Any], message: str) -> 
 
 def test_odd_heads_are_fine_without_rope() -> None:
     assert ModelConfig(d_model=112, position="none").d_head == 7
+
+
+def test_layers_with_value_embeddings_are_a_sorted_tuple() -> None:
+    layers: Any = [2, 0]  # As JSON gives them.
+    assert ModelConfig(value_embeddings=layers) == ModelConfig(value_embeddings=(0, 2))
 
 
 def test_config_does_not_change() -> None:

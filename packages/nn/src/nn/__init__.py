@@ -19,10 +19,14 @@ from nn.ffn import swiglu as swiglu
 from nn.kv_cache import KVCache as KVCache
 from nn.linear import Linear as Linear
 from nn.linear import linear as linear
+from nn.relu_squared import ReLUSquaredFFN as ReLUSquaredFFN
+from nn.relu_squared import relu_squared as relu_squared
 from nn.rms_norm import RMSNorm as RMSNorm
 from nn.rms_norm import rms_norm as rms_norm
 from nn.rope import RotaryPositionalEmbedding as RotaryPositionalEmbedding
 from nn.rope import rope as rope
 from nn.saving import ModelFileError as ModelFileError
+from nn.soft_cap import soft_cap as soft_cap
 from nn.softmax import softmax as softmax
 from nn.transformer import TransformerLM as TransformerLM
+from nn.value_embedding import ValueEmbedding as ValueEmbedding

@@ -92,6 +92,7 @@ class MultiHeadSelfAttention(Module):
         num_kv_heads: int | None = None,
         rope: RotaryPositionalEmbedding | None = None,
         qk_norm: bool = False,
+        norm_eps: float = 1e-5,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         generator: torch.Generator | None = None,
@@ -114,8 +115,10 @@ class MultiHeadSelfAttention(Module):
         self.k_proj = Linear(d_model, d_kv, device=device, dtype=dtype, generator=generator)
         self.v_proj = Linear(d_model, d_kv, device=device, dtype=dtype, generator=generator)
         self.output_proj = Linear(d_model, d_model, device=device, dtype=dtype, generator=generator)
-        self.q_norm = RMSNorm(d_head, device=device, dtype=dtype) if qk_norm else NoNorm()
-        self.k_norm = RMSNorm(d_head, device=device, dtype=dtype) if qk_norm else NoNorm()
+        self.q_norm, self.k_norm = (
+            RMSNorm(d_head, norm_eps, device=device, dtype=dtype) if qk_norm else NoNorm()
+            for _ in range(2)
+        )
         self.rope = rope
 
     @contract
@@ -126,12 +129,16 @@ class MultiHeadSelfAttention(Module):
         positions: Int[Tensor, "*#batch seq"] | None = None,
         mask: Bool[Tensor, "*#batch #seq keys"] | None = None,
         cache: LayerCache | None = None,
+        values: Float[Tensor, "*batch seq d_kv"] | None = None,
     ) -> Float[Tensor, "*batch seq d_model"]:
         """Attend causally, or as `mask` says (True = may attend), to `x` and what `cache` holds.
 
-        Positions go on from the cache's length when none are given.
+        Positions go on from the cache's length when none are given. `values` are added to what the
+        value projection gives, such as those of a `ValueEmbedding`.
         """
         q, k, v = self.q_proj(x), self.k_proj(x), self.v_proj(x)
+        if values is not None:
+            v = v + values
         q = self.q_norm(rearrange(q, "... seq (heads d) -> ... heads seq d", heads=self.num_heads))
         k, v = (
             rearrange(t, "... seq (heads d) -> ... heads seq d", heads=self.num_kv_heads)

@@ -8,7 +8,7 @@ from nn.ffn import swiglu_d_ff
 Norm = Literal["rms", "none"]
 NormPlacement = Literal["pre", "post"]
 Position = Literal["rope", "none"]
-FFN = Literal["swiglu", "silu"]
+FFN = Literal["swiglu", "silu", "relu2"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,21 +29,29 @@ class ModelConfig:
     """Key and value heads, shared by groups of query heads; as many as query heads if not given."""
     d_ff: int | None = None
     """Inner width of the feed-forward network; if not given, 8/3 d_model up to a multiple of 64 for
-    swiglu, and 4 d_model for silu."""
+    swiglu, and 4 d_model for silu and relu2."""
     rope_theta: float = 10_000.0
     """Base of the rotary angles: larger turns slower."""
     norm: Norm = "rms"
     """Normalisation: RMSNorm, or none at all."""
+    norm_eps: float = 1e-5
+    """What every RMSNorm adds to the mean square, so that nothing is divided by zero."""
     norm_placement: NormPlacement = "pre"
     """Normalise what enters each sublayer (pre) or the sum that leaves it (post)."""
     position: Position = "rope"
     """Where positions come from: rotary embedding, or only the causal mask (none)."""
     ffn: FFN = "swiglu"
-    """Feed-forward network: with a gate (swiglu) or without (silu)."""
+    """Feed-forward network: with a gate (swiglu), or without: silu, or ReLU squared (relu2)."""
     tied_embeddings: bool = False
     """Use the token embeddings as the output projection too."""
     qk_norm: bool = False
     """Normalise each head's queries and keys before they turn."""
+    logit_soft_cap: float | None = None
+    """Bend the logits into (-cap, cap) by a tanh (Gemma 2 has 30); not at all if not given."""
+    value_embeddings: tuple[int, ...] = ()
+    """Layers, counted from 0, that add an embedding of the token to their attention's values."""
+    zero_init_outputs: bool = False
+    """Start the last matrix of each sublayer at zero, so that each block starts as the identity."""
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "context_length", "d_model", "num_layers", "num_heads"):
@@ -61,10 +69,28 @@ class ModelConfig:
             if value not in get_args(choices):
                 allowed = ", ".join(repr(choice) for choice in get_args(choices))
                 raise ValueError(f"model.{name}={value!r} is not one of {allowed}")
-        for name in ("tied_embeddings", "qk_norm"):
+        for name in ("tied_embeddings", "qk_norm", "zero_init_outputs"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"model.{name}={getattr(self, name)!r} is not true or false")
+        _check_positive_number("norm_eps", self.norm_eps)
+        if self.logit_soft_cap is not None:
+            _check_positive_number("logit_soft_cap", self.logit_soft_cap)
+        self._check_value_embeddings()
         self._check_sizes()
+
+    def _check_value_embeddings(self) -> None:
+        layers = self.value_embeddings
+        # A list is what JSON makes of a tuple.
+        if not isinstance(layers, tuple | list) or any(type(layer) is not int for layer in layers):
+            raise ValueError(f"model.value_embeddings={layers!r} is not a tuple of layer numbers")
+        object.__setattr__(self, "value_embeddings", tuple(sorted(layers)))
+        if len(set(layers)) < len(layers):
+            raise ValueError(f"model.value_embeddings={tuple(layers)} names a layer twice")
+        if layers and not 0 <= min(layers) <= max(layers) < self.num_layers:
+            raise ValueError(
+                f"model.value_embeddings={tuple(layers)} are not all in "
+                f"0..{self.num_layers - 1}, the layers of model.num_layers={self.num_layers}"
+            )
 
     def _check_sizes(self) -> None:
         if self.d_model % self.num_heads != 0:
@@ -84,8 +110,7 @@ class ModelConfig:
                 f"of odd size {self.d_head}, but RoPE turns pairs: change one, or set "
                 "model.position='none'"
             )
-        if not isinstance(self.rope_theta, int | float) or not 0 < self.rope_theta < float("inf"):
-            raise ValueError(f"model.rope_theta={self.rope_theta!r} is not a positive number")
+        _check_positive_number("rope_theta", self.rope_theta)
 
     @property
     def d_head(self) -> int:
@@ -108,3 +133,8 @@ class ModelConfig:
 def _check_positive(name: str, value: object) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"model.{name}={value!r} is not a positive integer")
+
+
+def _check_positive_number(name: str, value: object) -> None:
+    if not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise ValueError(f"model.{name}={value!r} is not a positive number")

@@ -7,19 +7,20 @@ from typing import Self
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn import Module, ModuleList
+from torch.nn import Module, ModuleDict, ModuleList
 
 from contracts import contract
 from nn.attention import causal_mask
-from nn.block import TransformerBlock
+from nn.block import TransformerBlock, make_norm
 from nn.config import ModelConfig
-from nn.cross_entropy import linear_cross_entropy
+from nn.cross_entropy import cross_entropy, linear_cross_entropy
 from nn.embedding import Embedding
 from nn.kv_cache import KVCache
 from nn.linear import Linear
-from nn.rms_norm import NoNorm, RMSNorm
 from nn.rope import RotaryPositionalEmbedding
 from nn.saving import check_fit, read_model_directory, write_model_directory
+from nn.soft_cap import soft_cap
+from nn.value_embedding import ValueEmbedding
 
 
 class TransformerLM(Module):
@@ -53,9 +54,18 @@ class TransformerLM(Module):
             TransformerBlock(config, rope=rope, device=device, dtype=dtype, generator=generator)
             for _ in range(config.num_layers)
         )
-        normed = config.norm == "rms"
-        self.ln_final = RMSNorm(d_model, device=device, dtype=dtype) if normed else NoNorm()
+        self.ln_final = make_norm(config, device=device, dtype=dtype)
         self.lm_head = Linear(d_model, vocab_size, device=device, dtype=dtype, generator=generator)
+        # Drawn last, so that the other weights are those of the same seed without them.
+        d_kv = config.resolved_num_kv_heads * config.d_head
+        self.value_embeddings = ModuleDict(
+            {
+                str(layer): ValueEmbedding(
+                    vocab_size, d_kv, device=device, dtype=dtype, generator=generator
+                )
+                for layer in config.value_embeddings
+            }
+        )
         self._tie()
 
     def _tie(self) -> None:
@@ -79,8 +89,12 @@ class TransformerLM(Module):
         More tokens than the context length, or than the cache has room for, raise ValueError.
         """
         hidden = self.hidden_states(token_ids, cache, positions=positions, mask=mask)
+        return self._logits(hidden)
+
+    def _logits(self, hidden: Tensor) -> Tensor:
         logits: Tensor = self.lm_head(hidden)
-        return logits
+        cap = self.config.logit_soft_cap
+        return logits if cap is None else soft_cap(logits, cap)
 
     @contract
     def loss(
@@ -88,9 +102,13 @@ class TransformerLM(Module):
     ) -> Float[Tensor, ""]:
         """Return the mean cross-entropy of `targets` in nats, without keeping logits on a GPU.
 
-        To compile it, compile `model.loss`: a compiled model compiles its `forward` alone.
+        Logits with a soft-cap are kept. To compile it, compile `model.loss`: a compiled model
+        compiles its `forward` alone.
         """
-        return linear_cross_entropy(self.hidden_states(token_ids), self.lm_head.weight, targets)
+        hidden = self.hidden_states(token_ids)
+        if self.config.logit_soft_cap is not None:
+            return cross_entropy(self._logits(hidden), targets)
+        return linear_cross_entropy(hidden, self.lm_head.weight, targets)
 
     @contract
     def hidden_states(
@@ -116,7 +134,10 @@ class TransformerLM(Module):
         x = self.token_embeddings(token_ids)
         for index, layer in enumerate(self.layers):
             part = None if cache is None else cache.layer(index)
-            x = layer(x, positions=positions, mask=mask, cache=part)
+            values = None
+            if index in self.config.value_embeddings:
+                values = self.value_embeddings[str(index)](token_ids)
+            x = layer(x, positions=positions, mask=mask, cache=part, values=values)
         if cache is not None:
             cache.advance(seq)
         normed: Tensor = self.ln_final(x)
