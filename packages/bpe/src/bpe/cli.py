@@ -16,9 +16,10 @@ from types import FrameType
 import tyro
 from rich.console import Console
 
-from bpe.commands import decode, encode, report, train
+from bpe.commands import decode, encode, report
 from bpe.terminal import WarningLines
 from bpe.token_file import TokenFileError
+from bpe.train_command import train
 from bpe.vocabulary import VocabularyError
 
 _OUT_OF_RESOURCES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM, errno.EMFILE)

@@ -1,0 +1,22 @@
+"""The arguments that several commands take, and how `--help` shows them."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+Errors = Literal["strict", "replace"]
+Files = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILES...", help_behavior_hint="")]
+File = Annotated[Path, tyro.conf.arg(metavar="FILE")]
+TokenFile = Annotated[Path, tyro.conf.arg(metavar="FILE.npy")]
+TokenizerDirectory = Annotated[Path, tyro.conf.arg(metavar="TOKENIZER")]
+Number = Annotated[int, tyro.conf.arg(metavar="N")]
+OutDirectory = Annotated[Path, tyro.conf.arg(metavar="DIR")]
+SpecialTokens = Annotated[
+    tuple[str, ...],
+    tyro.conf.UseAppendAction,
+    tyro.conf.arg(name="special-token", metavar="TEXT"),
+]
+Workers = Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")]
+OutTokens = Annotated[Path | None, tyro.conf.arg(metavar="FILE.npy", help_behavior_hint="")]
+OutText = Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")]
