@@ -111,7 +111,7 @@ def split_by(expression: str, behavior: str = "Isolated", invert: bool = False) 
 @pytest.mark.parametrize(
     ("step", "pattern"),
     [
-        (split_by(LLAMA), "cl100k"),
+        (split_by(LLAMA), "llama3"),
         (split_by(PATTERNS["o200k"]), "o200k"),
         (split_by(PATTERNS["cl100k"], "Removed", True), "cl100k"),
         (split_by(r"[a-z]+"), r"[a-z]+"),

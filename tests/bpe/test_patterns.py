@@ -1,13 +1,18 @@
 """The named patterns cut text as the libraries that published them do."""
 
+from itertools import product
+
 import pytest
 import regex
+import tiktoken
 from hypothesis import given
 from hypothesis import strategies as st
 from tiktoken_ext import openai_public  # type: ignore[import-untyped]
 from tokenizers import pre_tokenizers
 
+from bpe.engines import Engine
 from bpe.patterns import PATTERNS, compile_pattern
+from bpe.tokenizer import Tokenizer
 
 # What the patterns tell apart, densely: contractions, cases, marks, numbers, kinds of whitespace.
 TRICKY = " \n\r\t'sSdmtlvreEſA019.,!?/-é漢\u0301\u02b0ǅ🙂½٣\u00a0\u2028\u3000\u200d"
@@ -18,6 +23,10 @@ texts = st.text(
 )
 
 
+# Those of tiktoken; for llama3 see the tests of Hugging Face's format.
+PUBLISHED = ["gpt2", "cl100k", "o200k"]
+
+
 def published_pattern(name: str, monkeypatch: pytest.MonkeyPatch) -> str:
     # The vocabularies would be fetched from the network; only their patterns are wanted.
     monkeypatch.setattr(openai_public, "load_tiktoken_bpe", lambda *_, **__: {})
@@ -26,7 +35,7 @@ def published_pattern(name: str, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(encoding["pat_str"])
 
 
-@pytest.mark.parametrize("name", PATTERNS)
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_named_pattern_cuts_as_the_published_one(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -38,6 +47,30 @@ def test_named_pattern_cuts_as_the_published_one(
         assert ours.findall(text) == published.findall(text)
 
     check()
+
+
+@pytest.mark.parametrize("engine", ["reference", "kernels"])
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_ids_of_every_short_text_are_those_of_tiktokens_own_encoding(
+    name: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Where two of these bytes are one pretoken they are one token.
+    merges = [(bytes([left]), bytes([right])) for left, right in product(b" \nt.", repeat=2)]
+    tokens = [*(bytes([byte]) for byte in range(256)), *(left + right for left, right in merges)]
+    tokenizer = Tokenizer(dict(enumerate(tokens)), merges, pattern=name, engine=engine)
+    theirs = tiktoken.Encoding(
+        name,
+        pat_str=published_pattern(name, monkeypatch),
+        mergeable_ranks={token: token_id for token_id, token in enumerate(tokens)},
+        special_tokens={},
+    )
+    texts = ["".join(letters) for letters in product(" \nt.", repeat=5)]
+    assert [*map(tokenizer.encode, texts)] == [*map(theirs.encode_ordinary, texts)]
+
+
+def test_llama3_leaves_the_last_line_break_by_itself() -> None:
+    assert compile_pattern("llama3").findall("a\n ") == ["a", "\n", " "]
+    assert compile_pattern("cl100k").findall("a\n ") == ["a", "\n "]
 
 
 @given(texts)

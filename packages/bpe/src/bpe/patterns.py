@@ -1,8 +1,9 @@
-"""The pretoken patterns: three that are known by name, or any regular expression of the user's.
+"""The pretoken patterns: four that are known by name, or any regular expression of the user's.
 
 A pattern cuts text into pretokens; no merge ever joins bytes of two of them. The named ones are
-those of GPT-2 and of tiktoken's `cl100k_base` and `o200k_base`, so that vocabularies can be moved.
-The syntax is that of the `regex` module.
+those of GPT-2, of tiktoken's `cl100k_base` and `o200k_base` and of Llama 3, so that vocabularies
+can be moved. `llama3` is `cl100k` without `\\s++$`: they differ in whitespace that holds a line break
+and ends the text, which is one pretoken in `cl100k`. The syntax is that of the `regex` module.
 """
 
 import difflib
@@ -23,6 +24,19 @@ PATTERNS: Mapping[str, str] = MappingProxyType(
         "cl100k": "|".join(
             [
                 r"'(?i:[sdmt]|ll|ve|re)",
+                r"[^\r\n\p{L}\p{N}]?\p{L}+",
+                r"\p{N}{1,3}",
+                r" ?[^\s\p{L}\p{N}]+[\r\n]*",
+                # Possessive, since in the tokenizers library `$` matches before each line break.
+                r"\s++$",
+                r"\s*[\r\n]+",
+                r"\s+(?!\S)",
+                r"\s+",
+            ]
+        ),
+        "llama3": "|".join(
+            [
+                r"(?i:'s|'t|'re|'ve|'m|'ll|'d)",
                 r"[^\r\n\p{L}\p{N}]?\p{L}+",
                 r"\p{N}{1,3}",
                 r" ?[^\s\p{L}\p{N}]+[\r\n]*",

@@ -1,7 +1,7 @@
 """Cut text that holds no special tokens into pretokens.
 
 Text that a pattern does not match is not lost: what lies between two matches is a pretoken too, so
-the pretokens, joined, are always the text. (The three named patterns leave no such gaps.)
+the pretokens, joined, are always the text. (The named patterns leave no such gaps.)
 """
 
 from collections.abc import Iterator

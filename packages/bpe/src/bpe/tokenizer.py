@@ -41,7 +41,7 @@ class Tokenizer:
 
     `merges` are in order of priority; ids are whatever `vocab` says. Special tokens that `vocab`
     lacks are appended after its largest id; a mapping gives their ids itself. `pattern` is "gpt2",
-    "cl100k", "o200k" or a regular expression in the syntax of the `regex` module. With
+    "cl100k", "llama3", "o200k" or a regular expression in the syntax of the `regex` module. With
     `ignore_merges` a pretoken that is a token gets its id at once (as in Llama 3's files). `engine`
     is "reference" (plain Python), "kernels" (compiled code, from `bpe[fast]`) or "auto", which goes
     over to the kernels where they are there and pay; ids never depend on it.

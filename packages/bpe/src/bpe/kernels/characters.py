@@ -120,8 +120,11 @@ def skip_digits(address: int, stop: int, classes: int) -> int:
 
 
 @inlined
-def skip_spaces(address: int, stop: int, classes: int) -> int:
-    r"""Return the end of the pretoken of whitespace `\s*[\r\n]+|\s+(?!\S)|\s+`."""
+def skip_spaces(address: int, stop: int, classes: int, joins_end: int) -> int:
+    r"""Return the end of the pretoken of whitespace `\s*[\r\n]+|\s+(?!\S)|\s+`.
+
+    With `joins_end` that pattern begins with `\s++$`.
+    """
     last = address
     after_break = 0
     position = address
@@ -133,7 +136,7 @@ def skip_spaces(address: int, stop: int, classes: int) -> int:
         position += length_of(found)
         if found & BREAK:
             after_break = position
-    if after_break:
+    if after_break and not (joins_end and position >= stop):
         return after_break
     if position < stop and last > address:
         return last

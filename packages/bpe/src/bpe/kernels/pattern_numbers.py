@@ -8,8 +8,11 @@ from bpe.patterns import PATTERNS
 GPT2 = 0
 CL100K = 1
 O200K = 2
+LLAMA3 = 3
 
-_NUMBERS: Mapping[str, int] = MappingProxyType({"gpt2": GPT2, "cl100k": CL100K, "o200k": O200K})
+_NUMBERS: Mapping[str, int] = MappingProxyType(
+    {"gpt2": GPT2, "cl100k": CL100K, "o200k": O200K, "llama3": LLAMA3}
+)
 
 
 def pattern_number(name_or_regex: str) -> int | None:

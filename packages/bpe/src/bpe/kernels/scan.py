@@ -1,7 +1,7 @@
 """Cut text into pretokens by the pattern of that number."""
 
 from bpe.kernels.compiler import inlined
-from bpe.kernels.pattern_numbers import CL100K, GPT2
+from bpe.kernels.pattern_numbers import CL100K, GPT2, LLAMA3
 from bpe.kernels.scan_cl100k import scan_cl100k
 from bpe.kernels.scan_gpt2 import scan_gpt2
 from bpe.kernels.scan_o200k import scan_o200k
@@ -18,7 +18,9 @@ def scan(pattern: int, start: int, stop: int, classes: int, ends: int, capacity:
     if pattern == GPT2:
         return scan_gpt2(start, stop, classes, ends, capacity)
     if pattern == CL100K:
-        return scan_cl100k(start, stop, classes, ends, capacity)
+        return scan_cl100k(start, stop, classes, ends, capacity, 1)
+    if pattern == LLAMA3:
+        return scan_cl100k(start, stop, classes, ends, capacity, 0)
     return scan_o200k(start, stop, classes, ends, capacity)
 
 

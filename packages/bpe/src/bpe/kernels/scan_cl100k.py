@@ -1,7 +1,10 @@
-r"""Cut text into pretokens of the cl100k pattern, one at a time.
+r"""Cut text into pretokens of the patterns cl100k and llama3, one at a time.
 
 '(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*
-|\s*[\r\n]+|\s+(?!\S)|\s+
+|\s++$|\s*[\r\n]+|\s+(?!\S)|\s+
+
+Only cl100k has `\s++$`: with `joins_end` whitespace that ends the text is one pretoken, line breaks
+and all.
 """
 
 from bpe.kernels.character_classes import BREAK, INVALID, LETTER, NUMBER, SPACE
@@ -22,14 +25,16 @@ _BLANK = ord(" ")
 
 
 @shared
-def scan_cl100k(start: int, stop: int, classes: int, ends: int, capacity: int) -> int:
+def scan_cl100k(
+    start: int, stop: int, classes: int, ends: int, capacity: int, joins_end: int
+) -> int:
     """Store the ends of the pretokens of the text from `start` to `stop`; return how many.
 
     At most `capacity` are stored: go on at the last. Returns -1 if the text is not UTF-8.
     """
     count = 0
     while start < stop and count < capacity:
-        start = _pretoken_end(start, stop, classes)
+        start = _pretoken_end(start, stop, classes, joins_end)
         if not start:
             return -1
         store8(ends + 8 * count, start)
@@ -38,7 +43,7 @@ def scan_cl100k(start: int, stop: int, classes: int, ends: int, capacity: int) -
 
 
 @inlined
-def _pretoken_end(start: int, stop: int, classes: int) -> int:
+def _pretoken_end(start: int, stop: int, classes: int, joins_end: int) -> int:
     found = class_at(start, stop, classes)
     after = start + length_of(found)
     if found & LETTER:
@@ -54,5 +59,5 @@ def _pretoken_end(start: int, stop: int, classes: int) -> int:
     if following & LETTER and not found & BREAK:
         return skip_letters(after + length_of(following), stop, classes)
     if found & SPACE and (load1(start) != _BLANK or following & (SPACE | NUMBER | INVALID)):
-        return skip_spaces(start, stop, classes)
+        return skip_spaces(start, stop, classes, joins_end)
     return skip_class(skip_others(after, stop, classes), stop, classes, BREAK)

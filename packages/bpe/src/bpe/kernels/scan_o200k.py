@@ -58,7 +58,7 @@ def _pretoken_end(start: int, stop: int, classes: int) -> int:
     if following & (FRONT | REAR) and not found & BREAK:
         return _word_end(after, stop, classes)
     if found & SPACE and (load1(start) != _BLANK or following & (SPACE | NUMBER | INVALID)):
-        return skip_spaces(start, stop, classes)
+        return skip_spaces(start, stop, classes, 0)
     return _skip_breaks_and_slashes(skip_others(after, stop, classes), stop)
 
 
