@@ -44,8 +44,13 @@ def test_cached_forward_equals_the_full_forward(
     torch.testing.assert_close(in_pieces(model, token_ids, list(cuts)), whole, rtol=0, atol=1e-5)
 
 
-def test_token_by_token_equals_the_full_forward_up_to_the_whole_context() -> None:
-    model, token_ids = build(), torch.randint(0, 53, (2, 23))
+@pytest.mark.parametrize(
+    "choices", [{}, {"value_embeddings": (0, 1), "num_kv_heads": 2, "logit_soft_cap": 2.0}]
+)
+def test_token_by_token_equals_the_full_forward_up_to_the_whole_context(
+    choices: dict[str, Any],
+) -> None:
+    model, token_ids = build(**choices), torch.randint(0, 53, (2, 23))
     pieces = in_pieces(model, token_ids, list(range(1, 23)))
     torch.testing.assert_close(pieces, model(token_ids), rtol=0, atol=1e-5)
 

@@ -34,7 +34,13 @@ def saved(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     "choices",
-    [{}, {"tied_embeddings": True}, {"qk_norm": True, "num_kv_heads": 2}, {"norm": "none"}],
+    [
+        {},
+        {"tied_embeddings": True},
+        {"qk_norm": True, "num_kv_heads": 2},
+        {"norm": "none"},
+        {"ffn": "relu2", "logit_soft_cap": 3.0, "value_embeddings": (0, 1), "norm_eps": 0.1},
+    ],
 )
 def test_loaded_model_gives_the_same_logits(tmp_path: Path, choices: dict[str, Any]) -> None:
     model, token_ids = build(**choices), torch.randint(0, 53, (3, 11))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 from torch.utils.checkpoint import checkpoint
 
-from nn import ModelConfig, TransformerLM, cross_entropy
+from nn import ModelConfig, RMSNorm, TransformerLM, cross_entropy
 
 CHOICES: list[dict[str, Any]] = [
     {},
@@ -22,7 +22,20 @@ CHOICES: list[dict[str, Any]] = [
     {"tied_embeddings": True},
     {"qk_norm": True},
     {"num_kv_heads": 2},
+    {"ffn": "relu2"},
+    {"logit_soft_cap": 3.0},
+    {"value_embeddings": (1,)},
 ]
+# All that leaderboards are won with, at once.
+EVERYTHING: dict[str, Any] = {
+    "num_kv_heads": 2,
+    "tied_embeddings": True,
+    "qk_norm": True,
+    "ffn": "relu2",
+    "logit_soft_cap": 15.0,
+    "value_embeddings": (0, 1),
+    "zero_init_outputs": True,
+}
 
 
 def build(*, dtype: torch.dtype | None = None, **choices: Any) -> TransformerLM:
@@ -126,8 +139,29 @@ def test_tied_embeddings_are_one_parameter() -> None:
     )
 
 
-def test_model_memorises_a_batch() -> None:
-    model = build()
+def test_zero_initialised_outputs_leave_the_embeddings_as_they_are() -> None:
+    model, token_ids = build(zero_init_outputs=True), torch.randint(0, 53, (3, 11))
+    bare = model.lm_head(model.ln_final(model.token_embeddings(token_ids)))
+    assert torch.equal(model(token_ids), bare)
+
+
+def test_zero_initialisation_touches_only_the_last_matrix_of_each_sublayer() -> None:
+    plain, state = build().state_dict(), build(zero_init_outputs=True).state_dict()
+    zeroed = {name for name, weight in state.items() if weight.count_nonzero() == 0}
+    ends = ("attn.output_proj.weight", "ffn.w2.weight")
+    assert zeroed == {f"layers.{i}.{end}" for i in range(2) for end in ends}
+    assert all(torch.equal(state[name], plain[name]) for name in plain.keys() - zeroed)
+
+
+def test_every_rms_norm_has_the_epsilon_of_the_config() -> None:
+    model = build(norm_eps=0.25, qk_norm=True)
+    epsilons = [module.eps for module in model.modules() if isinstance(module, RMSNorm)]
+    assert epsilons == [0.25] * 9
+
+
+@pytest.mark.parametrize("choices", [{}, EVERYTHING])
+def test_model_memorises_a_batch(choices: dict[str, Any]) -> None:
+    model = build(**choices)
     token_ids = torch.randint(0, 53, (3, 12))
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-2)
     for _ in range(40):
@@ -140,7 +174,13 @@ def test_model_memorises_a_batch() -> None:
 
 @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.long)])
 def test_compiled_model_has_no_graph_break_and_the_same_gradients(backend: str) -> None:
-    model, token_ids = build(qk_norm=True, num_kv_heads=2), torch.randint(0, 53, (3, 11))
+    choices: dict[str, Any] = {
+        "qk_norm": True,
+        "num_kv_heads": 2,
+        "logit_soft_cap": 3.0,
+        "value_embeddings": (1,),
+    }
+    model, token_ids = build(**choices), torch.randint(0, 53, (3, 11))
     loss = cross_entropy(model(token_ids), token_ids)
     expected = torch.autograd.grad(loss, list(model.parameters()))
 
@@ -154,8 +194,9 @@ def test_compiled_model_has_no_graph_break_and_the_same_gradients(backend: str) 
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-6)
 
 
-def test_model_runs_under_bfloat16_autocast() -> None:
-    model, token_ids = build(), torch.randint(0, 53, (3, 11))
+@pytest.mark.parametrize("choices", [{}, EVERYTHING])
+def test_model_runs_under_bfloat16_autocast(choices: dict[str, Any]) -> None:
+    model, token_ids = build(**choices), torch.randint(0, 53, (3, 11))
     with torch.autocast("cpu", torch.bfloat16):
         logits = model(token_ids)
         loss = cross_entropy(logits, token_ids)
