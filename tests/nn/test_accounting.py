@@ -19,6 +19,10 @@ CHOICES: list[dict[str, Any]] = [
     {"tied_embeddings": True},
     {"qk_norm": True},
     {"num_kv_heads": 2},
+    {"ffn": "relu2"},
+    {"logit_soft_cap": 3.0},
+    {"value_embeddings": (0, 2), "num_kv_heads": 2},
+    {"zero_init_outputs": True},
 ]
 
 
@@ -37,10 +41,12 @@ def test_parameters_are_those_of_the_model(choices: dict[str, Any]) -> None:
 
 
 def test_parameters_of_each_part_are_those_of_its_modules() -> None:
-    model = build({"qk_norm": True, "num_kv_heads": 2})
+    model = build({"qk_norm": True, "num_kv_heads": 2, "value_embeddings": (0, 1)})
     expected = dict.fromkeys(accounting.PARTS, 0)
     for name, parameter in model.named_parameters():
-        if "norm" in name or "ln" in name.split(".")[-2]:
+        if name.startswith("value_embeddings"):
+            part = "value_embeddings"
+        elif "norm" in name or "ln" in name.split(".")[-2]:
             part = "norms"
         elif ".attn." in name:
             part = "attention_projections"
@@ -131,6 +137,31 @@ def test_memory_of_activations_grows_with_the_batch() -> None:
     config = ModelConfig()
     one = accounting.count_memory(config, batch_size=1)["activations"]
     assert accounting.count_memory(config, batch_size=7)["activations"] == 7 * one
+
+
+@pytest.mark.parametrize("memory", [8e9, 80e9])
+def test_largest_batch_fits_and_one_more_does_not(memory: float) -> None:
+    config = accounting.PRESETS["gpt2"]
+    largest = accounting.largest_batch(config, memory, context_length=509)
+    needed = [
+        sum(accounting.count_memory(config, batch_size=size, context_length=509).values())
+        for size in (largest, largest + 1)
+    ]
+    assert largest > 0
+    assert needed[0] <= memory < needed[1]
+
+
+def test_nothing_fits_where_the_weights_do_not() -> None:
+    assert accounting.largest_batch(accounting.PRESETS["gpt2-xl"], 1e9) == 0
+
+
+def test_days_are_flops_over_flops_per_day() -> None:
+    model = build({})
+    token_ids = torch.zeros(2, 61, dtype=torch.int64)
+    with FlopCounterMode(display=False) as counter:
+        torch.autograd.backward(model(token_ids).sum())
+    days = accounting.training_days(model.config, 2 * 61, device_flops=1e6, mfu=0.25)
+    assert days == pytest.approx(counter.get_total_flops() / 0.25e6 / 86_400)
 
 
 def test_every_count_has_the_same_parts() -> None:

@@ -1,4 +1,4 @@
-"""What a model costs, from its config alone: parameters, FLOPs, memory.
+"""What a model costs, from its config alone: parameters, FLOPs, memory, time.
 
 Counts are given by part, as dictionaries with the keys of `PARTS`. A product of (m, k) and (k, n)
 costs 2 m k n FLOPs; what is done element by element is not counted. Attention is counted in full,
@@ -10,6 +10,7 @@ from nn.config import ModelConfig
 
 PARTS = (
     "token_embeddings",
+    "value_embeddings",
     "attention_projections",
     "attention_scores",
     "ffn",
@@ -46,6 +47,7 @@ def count_parameters(config: ModelConfig) -> dict[str, int]:
         norms += layers * 2 * config.d_head
     return {
         "token_embeddings": config.vocab_size * d_model,
+        "value_embeddings": len(config.value_embeddings) * (config.vocab_size * d_kv + 1),
         "attention_projections": layers * (2 * d_model * d_model + 2 * d_model * d_kv),
         "attention_scores": 0,
         "ffn": layers * _ffn_matrices(config) * d_model * config.resolved_d_ff,
@@ -66,6 +68,7 @@ def count_forward_flops(
     weights = count_parameters(config)
     return {
         "token_embeddings": 0,
+        "value_embeddings": 0,
         "attention_projections": 2 * weights["attention_projections"],
         "attention_scores": config.num_layers * 4 * context * config.d_model,
         "ffn": 2 * weights["ffn"],
@@ -103,11 +106,14 @@ def count_activations(config: ModelConfig, *, context_length: int | None = None)
     ffn = (5 if config.ffn == "swiglu" else 3) * d_ff
     return {
         "token_embeddings": 0,
+        # The rows that were looked up, for the gradient of their scale.
+        "value_embeddings": len(config.value_embeddings) * d_kv,
         "attention_projections": config.num_layers * projections,
         "attention_scores": config.num_layers * scores,
         "ffn": config.num_layers * ffn,
         "norms": norms + stream * d_model,
-        "lm_head": config.vocab_size,
+        # What the cross-entropy keeps, and the tanh of a soft-cap.
+        "lm_head": config.vocab_size * (1 if config.logit_soft_cap is None else 2),
     }
 
 
@@ -131,6 +137,40 @@ def count_memory(
         "optimizer": 2 * weights * bytes_per_number,
         "activations": batch_size * context * per_token * bytes_per_number,
     }
+
+
+def largest_batch(
+    config: ModelConfig,
+    memory: float,
+    *,
+    context_length: int | None = None,
+    bytes_per_number: int = 4,
+) -> int:
+    """Return the most sequences whose training step fits `memory` bytes by `count_memory`, or 0."""
+    needs = count_memory(
+        config, batch_size=1, context_length=context_length, bytes_per_number=bytes_per_number
+    )
+    per_sequence = needs.pop("activations")
+    return max(0, int(memory - sum(needs.values())) // per_sequence)
+
+
+def training_days(
+    config: ModelConfig,
+    tokens: float,
+    *,
+    device_flops: float,
+    mfu: float,
+    context_length: int | None = None,
+) -> float:
+    """Return how long one device trains on `tokens`, forward and backward, in days.
+
+    `device_flops` is its peak in FLOP/s, and `mfu` the share of the peak that the model gets to use
+    (Chowdhery et al. 2022, "PaLM", appendix B).
+    """
+    forward = count_forward_flops(config, context_length=context_length)
+    backward = count_backward_flops(config, context_length=context_length)
+    per_token = sum(forward.values()) + sum(backward.values())
+    return tokens * per_token / (mfu * device_flops) / 86_400
 
 
 def _ffn_matrices(config: ModelConfig) -> int:
