@@ -1,4 +1,4 @@
-"""The subcommands of `trainer`: prepare, evaluate, verify."""
+"""The subcommands of `trainer`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,10 +12,11 @@ from trainer import checkpoints
 from trainer.config import DataConfig
 from trainer.devices import resolve_device
 from trainer.display import Display
-from trainer.evaluation import evaluate, fixed_windows
+from trainer.evaluation import evaluate, held_out_windows
 from trainer.flags import parse, unknown_word
 from trainer.prepare import prepare
 from trainer.prepared import open_prepared
+from trainer.report.command import ReportFlags, report
 from trainer.run_directory import RunDirectory, read_json
 from trainer.summary import human_count, losses, verdict
 
@@ -23,6 +24,7 @@ COMMANDS = {
     "prepare": "from text files: split them, train a tokenizer, encode",
     "evaluate": "measure a run's model on all of its validation text",
     "verify": "compare a run's checkpoints with their manifests",
+    "report": "compare runs: one page that needs no network, and pictures",
 }
 
 
@@ -82,6 +84,8 @@ def run_command(arguments: Sequence[str]) -> None:
         _evaluate(parse(rest, EvaluateFlags(), prog=prog))
     elif name == "verify":
         _verify(parse(rest, VerifyFlags(), prog=prog))
+    elif name == "report":
+        report(parse(rest, ReportFlags(), prog=prog))
     else:
         otherwise = f"there are {', '.join(COMMANDS)}"
         raise ValueError(unknown_word("command", name, COMMANDS, otherwise=otherwise))
@@ -112,20 +116,25 @@ def _evaluate(flags: EvaluateFlags) -> None:
         raise ValueError(f"{data.directory}: encoded by another tokenizer than {flags.run}'s")
     context_length = model.config.context_length
     data.check_context(context_length)
-    starts = fixed_windows(len(data.valid), context_length, len(data.valid))
+    windows = held_out_windows(data.valid, context_length, data.separator(_how_cut(flags.run)))
     display = Display()
-    with display.progress("evaluating", len(starts)) as meter:
+    with display.progress("evaluating", len(windows.starts)) as meter:
         loss = evaluate(
             model,
             data.valid,
-            starts,
-            context_length,
+            windows,
             batch_size=flags.batch_size,
             device=device,
             progress=meter.update_share,
         )
-    measured = human_count(len(starts) * context_length)
+    measured = human_count(windows.counted.sum())
     display.line(f"{measured} tokens: {verdict(losses(data, loss))}")
+
+
+def _how_cut(run: Path) -> DataConfig:
+    settings = RunDirectory(run).read_config()["data"]
+    kept = {name: settings[name] for name in ("windows", "special_token") if name in settings}
+    return DataConfig(**kept)
 
 
 def _verify(flags: VerifyFlags) -> None:

@@ -1,0 +1,106 @@
+"""What the page shows of each run, as plain data that JSON can hold."""
+
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trainer.past_run import PastRun
+
+# More points than this make the file large and are more than a screen has pixels.
+MAX_ROWS = 10_000
+AXES = ("step", "tokens", "seconds")
+# Said elsewhere on the page, and never the same for two runs.
+NOT_COMPARED = ("run_dir", "objective")
+
+
+def report_data(runs: Sequence[PastRun]) -> dict[str, Any]:
+    """Return everything that the page shows.
+
+    Of a run with more than `MAX_ROWS` rows every n-th is taken, and all with a validation loss.
+    """
+    names = _unlike_names(runs)
+    title = names[0] if len(runs) == 1 else f"{len(runs)} runs compared"
+    objectives = {run.objective for run in runs} - {""}
+    return {
+        "title": title,
+        "subtitle": objectives.pop() if len(objectives) == 1 else " · ".join(names),
+        "runs": [_run_data(run, name) for run, name in zip(runs, names, strict=True)],
+    }
+
+
+def _run_data(run: PastRun, name: str) -> dict[str, Any]:
+    rows = thin(run.rows)
+    return {
+        "name": name,
+        "objective": run.objective,
+        "conclusion": run.conclusion,
+        "exit": run.exit,
+        "val_loss": _number(run.result.get("val_loss", run.last("val_loss"))),
+        "bits_per_byte": _number(run.result.get("bits_per_byte")),
+        "floor": _number(run.result.get("entropy_floor")),
+        "last": {axis: _number(run.last(axis)) for axis in AXES},
+        "columns": columns(rows),
+        "samples": run.samples,
+        "settings": {
+            key: _plain(value) for key, value in run.settings.items() if key not in NOT_COMPARED
+        },
+        "origin": origin(run),
+        "versions": _section(run.record, "versions"),
+    }
+
+
+def thin(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Leave out rows of a long run, but none with a validation loss, nor the last."""
+    every = math.ceil(len(rows) / MAX_ROWS)
+    last = len(rows) - 1
+    return [
+        row
+        for place, row in enumerate(rows)
+        if place % every == 0 or place == last or row.get("val_loss") is not None
+    ]
+
+
+def columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[float | None]]:
+    """Turn rows into a column for each metric; what is missing, or no number, is None."""
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    found = {key: [_number(row.get(key)) for row in rows] for key in keys}
+    return {key: values for key, values in found.items() if any(v is not None for v in values)}
+
+
+def origin(run: PastRun) -> dict[str, Any]:
+    """Return where a run comes from: command, commit, machine, times."""
+    record = run.record
+    return {
+        "command": shlex.join(run.command),
+        "commit": run.commit,
+        "preset": record.get("preset"),
+        "exit": run.exit,
+        "started": run.started,
+        "ended": record.get("ended"),
+        **{name: _plain(value) for name, value in _section(record, "machine").items()},
+        "directory": str(run.path),
+    }
+
+
+def _section(record: Mapping[str, Any], name: str) -> dict[str, Any]:
+    section = record.get(name)
+    return dict(section) if isinstance(section, Mapping) else {}
+
+
+def _number(value: Any) -> float | None:
+    """Return a finite number in seven digits, which is what float32 holds; None for all else."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return value if isinstance(value, int) else float(f"{value:.7g}")
+
+
+def _plain(value: Any) -> Any:
+    """Return a setting as JSON can hold it: it knows no NaN and no infinity."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _unlike_names(runs: Sequence[PastRun]) -> list[str]:
+    """Name runs by their directories, by their whole paths where two are named alike."""
+    names = [run.name for run in runs]
+    return names if len(set(names)) == len(names) else [str(run.path) for run in runs]
