@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.batches import SequenceSampler, gather_windows, get_batch
+from trainer.batches import SequenceSampler, document_starts, gather_windows, get_batch
 
 
 def sampler(**changes: int) -> SequenceSampler:
@@ -58,6 +58,35 @@ def test_every_start_is_equally_likely() -> None:
     assert len(counts) == 11
     # Five standard deviations of a binomial count.
     assert np.abs(counts - 5000 / 11).max() < 5 * np.sqrt(5000 / 11 * 10 / 11)
+
+
+def test_window_in_the_first_length_of_a_document_begins_with_it() -> None:
+    documents = np.array([0, 47, 400, 900])
+    anywhere = sampler(batch_size=500).starts(1)
+    moved = SequenceSampler(3, 1009, 13, 500, documents).starts(1)
+    for drawn, start in zip(anywhere, moved, strict=True):
+        begun = documents[documents <= drawn].max()
+        assert start == (begun if drawn - begun < 13 else drawn)
+    # All four documents, and places inside of the long ones, were met.
+    assert set(documents) < set(moved)
+
+
+def test_documents_begin_after_separators() -> None:
+    tokens = np.array([7, 2, 3, 2, 2, 5, 2], dtype=np.uint16)
+    assert document_starts(tokens, 2).tolist() == [0, 2, 4, 5]
+
+
+def test_text_without_a_separator_is_one_document() -> None:
+    assert document_starts(np.array([7, 3, 5], dtype=np.uint16), 2).tolist() == [0]
+
+
+def test_documents_are_found_in_every_part_that_is_searched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tokens = np.array([7, 2, 3, 2, 2, 5, 2, 9], dtype=np.uint16)
+    expected = document_starts(tokens, 2).tolist()
+    monkeypatch.setattr("trainer.batches._SEARCHED", 3)
+    assert document_starts(tokens, 2).tolist() == expected == [0, 2, 4, 5, 7]
 
 
 def test_targets_are_the_inputs_one_token_later() -> None:

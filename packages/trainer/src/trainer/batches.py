@@ -3,6 +3,9 @@
 `get_batch` draws at random and remembers nothing. A run uses `SequenceSampler` instead: the windows
 of step s depend on the seed and s alone, so a resumed run needs no replay, and however many
 processes share the work they cut the same list.
+
+A window that begins in the middle of a story asks for names that the model cannot have read. Where
+the sampler knows the documents, it moves such a window back to the document's beginning.
 """
 
 from dataclasses import dataclass
@@ -13,7 +16,11 @@ import torch
 from jaxtyping import Int, Integer
 from torch import Tensor
 
+from bpe.token_file import TokenArray
 from contracts import contract
+
+# Ids searched at a time: a file larger than memory must not become an array as large.
+_SEARCHED = 1 << 24
 
 
 @contract
@@ -70,10 +77,27 @@ class SequenceSampler:
     num_tokens: int
     context_length: int
     batch_size: int
+    documents: npt.NDArray[np.int64] | None = None
+    """Where documents begin, in order; a window that would begin less than a window's length after
+    one of these begins there instead."""
 
     def starts(self, step: int) -> npt.NDArray[np.int64]:
         """Return where the sequences of `step` (counted from 1) begin, in their order."""
         generator = np.random.Philox(key=self.seed, counter=[0, 0, 0, step])
         raw = generator.random_raw(self.batch_size)
         # 2^64 exceeds any number of starts so far that the remainder's bias is below 1e-8.
-        return (raw % np.uint64(self.num_tokens - self.context_length)).astype(np.int64)
+        drawn = (raw % np.uint64(self.num_tokens - self.context_length)).astype(np.int64)
+        if self.documents is None:
+            return drawn
+        begun = self.documents[np.searchsorted(self.documents, drawn, side="right") - 1]
+        return np.where(drawn - begun < self.context_length, begun, drawn)
+
+
+def document_starts(tokens: TokenArray, separator: int) -> npt.NDArray[np.int64]:
+    """Return where documents begin: at 0 and after each `separator`, unless nothing follows."""
+    found = [np.zeros(1, dtype=np.int64)]
+    for first in range(0, len(tokens), _SEARCHED):
+        places = np.flatnonzero(tokens[first : first + _SEARCHED] == separator)
+        found.append(places + (first + 1))
+    starts = np.concatenate(found)
+    return starts[starts < len(tokens)]

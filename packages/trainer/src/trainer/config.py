@@ -28,6 +28,9 @@ class DataConfig:
     """Size of the vocabulary; 257 is bytes and one special token, without merges."""
     special_token: str = "<|endoftext|>"
     """Separates documents; text files may contain it."""
+    windows: Literal["anywhere", "documents"] = "anywhere"
+    """Where sequences begin; documents: not in the first window's length of a document, but at its
+    beginning, in training and evaluation. Short documents are then never read from their middle."""
     val_fraction: float = 0.1
     """Share of the bytes, from the end of the text, that is kept for validation."""
     max_val_bytes: int = 10_000_000

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -11,44 +12,83 @@ from torch import Tensor
 from bpe.token_file import TokenArray
 from contracts import contract
 from nn import cross_entropy
-from trainer.batches import gather_windows
+from trainer.batches import document_starts, gather_windows
 
 
-def fixed_windows(num_tokens: int, context_length: int, windows: int) -> npt.NDArray[np.int64]:
-    """Return where the evaluation windows begin: spread evenly, and never overlapping.
+@dataclass(frozen=True)
+class FixedWindows:
+    """Windows of one length, of which the first targets count and the rest are only read."""
 
-    There are fewer than `windows` of them where the tokens do not hold more.
+    starts: npt.NDArray[np.int64]
+    counted: npt.NDArray[np.int64]
+    """How many targets of each window count."""
+    context_length: int
+
+    def at_most(self, windows: int) -> "FixedWindows":
+        """Return so many of these windows, spread evenly; all where there are no more."""
+        count = min(windows, len(self.starts))
+        places = np.linspace(0, len(self.starts) - 1, count).round().astype(np.int64)
+        return FixedWindows(self.starts[places], self.counted[places], self.context_length)
+
+
+def fixed_windows(num_tokens: int, context_length: int) -> FixedWindows:
+    """Cut the tokens into windows side by side; what does not fill the last one is left out."""
+    starts = np.arange((num_tokens - 1) // context_length) * context_length
+    return FixedWindows(starts, np.full(len(starts), context_length), context_length)
+
+
+def document_windows(
+    documents: npt.NDArray[np.int64], num_tokens: int, context_length: int
+) -> FixedWindows:
+    """Cut each document, from its beginning, into windows side by side.
+
+    `documents` are where they begin. The last window of a document reads on in the next one, and
+    counts only up to there, so that no target counts twice. Windows that the end of the tokens
+    does not let fill are left out.
     """
-    available = (num_tokens - 1) // context_length
-    count = min(windows, available)
-    places = np.linspace(0, available - 1, count).round().astype(np.int64)
-    return places * context_length
+    ends = np.append(documents[1:], num_tokens - 1)
+    pieces = -(-(ends - documents) // context_length)
+    inside = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    starts = np.repeat(documents, pieces) + inside * context_length
+    counted = np.minimum(np.repeat(ends, pieces) - starts, context_length)
+    fits = starts + context_length < num_tokens
+    return FixedWindows(starts[fits], counted[fits], context_length)
+
+
+def held_out_windows(
+    tokens: TokenArray, context_length: int, separator: int | None
+) -> FixedWindows:
+    """Return all evaluation windows: of each document where the `separator` of those is given."""
+    if separator is None:
+        return fixed_windows(len(tokens), context_length)
+    return document_windows(document_starts(tokens, separator), len(tokens), context_length)
 
 
 @contract
 def evaluate(
     forward: Callable[[Tensor], Tensor],
     tokens: TokenArray,
-    starts: npt.NDArray[np.int64],
-    context_length: int,
+    windows: FixedWindows,
     *,
     batch_size: int,
     device: torch.device,
     progress: Callable[[int, int], None] | None = None,
 ) -> float:
-    """Return the mean loss in nats per token over the windows that begin at `starts`.
+    """Return the mean loss in nats over the tokens that count in `windows`.
 
     `progress` is told how many windows are done, and of how many.
     """
-    total = 0.0
-    for first in range(0, len(starts), batch_size):
-        batch = starts[first : first + batch_size]
-        inputs, targets = gather_windows(tokens, batch, context_length, device)
+    total, length = 0.0, windows.context_length
+    for first in range(0, len(windows.starts), batch_size):
+        batch = slice(first, first + batch_size)
+        inputs, targets = gather_windows(tokens, windows.starts[batch], length, device)
+        counts = torch.from_numpy(np.arange(length) < windows.counted[batch, None]).to(device)
         with torch.no_grad():
-            total += cross_entropy(forward(inputs).float(), targets).item() * len(batch)
+            logits = forward(inputs).float()
+            total += cross_entropy(logits[counts], targets[counts]).item() * int(counts.sum())
         if progress is not None:
-            progress(first + len(batch), len(starts))
-    return total / len(starts)
+            progress(first + len(inputs), len(windows.starts))
+    return total / int(windows.counted.sum())
 
 
 def perplexity(loss: float) -> float:

@@ -18,11 +18,11 @@ from contracts import contract
 from nn import TransformerLM, cross_entropy
 from optim import clip_grad_norm
 from trainer import checkpoints
-from trainer.batches import SequenceSampler, gather_windows
+from trainer.batches import SequenceSampler, document_starts, gather_windows
 from trainer.config import TrainConfig
 from trainer.devices import autocast, flops_utilization, should_compile
 from trainer.display import Display
-from trainer.evaluation import evaluate, fixed_windows
+from trainer.evaluation import evaluate, held_out_windows
 from trainer.optimization import build_optimizers, learning_rate_factor, set_learning_rates
 from trainer.prepared import PreparedData
 from trainer.run_directory import RunDirectory
@@ -70,7 +70,12 @@ def train(
             done = checkpoints.restore(resume_from, model, optimizers)
     parameters = list(model.parameters())
     context_length = config.model.context_length
-    sequences = SequenceSampler(config.seed, len(data.train), context_length, config.batch_size)
+    separator = data.separator(config.data)
+    documents = None if separator is None else document_starts(data.train, separator)
+    sequences = SequenceSampler(
+        config.seed, len(data.train), context_length, config.batch_size, documents
+    )
+    held_out = held_out_windows(data.valid, context_length, separator)
     texts = Sampler(model, data.tokenizer, config.sample, config.data.special_token, data.valid)
     run.cut_back(done.step)
     step, tokens = done.step, done.tokens
@@ -124,8 +129,7 @@ def train(
                     row["val_loss"] = evaluate(
                         forward,
                         data.valid,
-                        fixed_windows(len(data.valid), context_length, windows),
-                        context_length,
+                        held_out.at_most(windows),
                         batch_size=config.batch_size // config.gradient_accumulation,
                         device=device,
                         progress=screen.evaluating,

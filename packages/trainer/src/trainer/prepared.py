@@ -11,6 +11,7 @@ from typing import Any
 
 from bpe import Tokenizer
 from bpe.token_file import TokenArray, read_token_file
+from trainer.config import DataConfig
 from trainer.run_directory import read_json
 
 TRAIN, VALID, TOKENIZER, DESCRIPTION = "train.npy", "valid.npy", "tokenizer", "data.json"
@@ -36,6 +37,18 @@ class PreparedData:
     def floor(self) -> float | None:
         """The least possible validation loss in nats per token, where it is known."""
         return None if self.valid_entropy is None else self.valid_entropy / len(self.valid)
+
+    def separator(self, config: DataConfig) -> int | None:
+        """Return the id between documents if windows are to begin there, None if anywhere."""
+        if config.windows == "anywhere":
+            return None
+        if config.special_token not in self.tokenizer.special_tokens:
+            raise ValueError(
+                f"data.windows=documents needs data.special_token={config.special_token!r}, which "
+                f"the tokenizer of {self.directory} lacks; it has "
+                f"{', '.join(self.tokenizer.special_tokens) or 'no special tokens'}"
+            )
+        return self.tokenizer.special_tokens[config.special_token]
 
     def describe(self) -> dict[str, Any]:
         """Return what a run records of its data."""

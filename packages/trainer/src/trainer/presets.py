@@ -27,7 +27,9 @@ TINY = TrainConfig(
     ),
     optimizer=OptimizerConfig(name="muon", lr=1e-2, muon_lr=0.02),
     schedule=ScheduleConfig(name="wsd", warmup_steps=20, min_lr_ratio=0.0, decay_ratio=0.5),
-    data=DataConfig(vocab_size=2048, stories_bytes=6_000_000, tokenizer_bytes=1_500_000),
+    data=DataConfig(
+        vocab_size=2048, windows="documents", stories_bytes=6_000_000, tokenizer_bytes=1_500_000
+    ),
     eval=EvalConfig(every=150, windows=64, final_windows=1024),
     checkpoint=CheckpointConfig(every=200, keep=2),
     sample=SampleConfig(every=150),

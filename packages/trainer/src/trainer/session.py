@@ -53,6 +53,7 @@ def run_training(
     data = _open_data(config, display)
     config = _with_vocabulary(config, data)
     data.check_context(config.model.context_length)
+    data.separator(config.data)
     identity = {"config": config_hash(config), **data.identity}
     if earlier is not None and checkpoint is not None:
         check_same_settings(earlier, config)
