@@ -10,11 +10,11 @@ text always tells which word was drawn. `proof.check` holds this.
 from trainer.stories.forms import female, male, nouns, plain_words, word
 
 GIRLS = female(
-    *("Mia", "Lily", "Anna", "Rosa", "Emma", "Zoe", "Ruby", "Nora", "Ella", "Lucy", "Sue", "Kate"),
+    *("Mia", "Lily", "Anna", "Rosa", "Emma", "Zoe", "Ruby", "Nora"),
     friends="children",
 )
 BOYS = male(
-    *("Tom", "Ben", "Max", "Sam", "Leo", "Jack", "Tim", "Finn", "Noah", "Omar", "Hugo", "Carl"),
+    *("Tom", "Ben", "Max", "Sam", "Leo", "Jack", "Tim", "Finn"),
     friends="children",
 )
 
@@ -23,8 +23,8 @@ LEXICONS = {
     "boys": BOYS,
     "children": GIRLS + BOYS,
     "creatures": (
-        *female("Hazel", "Clover", "Poppy", "Daisy", "Pearl", "Maple", friends="creatures"),
-        *male("Pip", "Biscuit", "Button", "Otto", "Bramble", "Acorn", friends="creatures"),
+        *female("Hazel", "Clover", "Poppy", "Pearl", friends="creatures"),
+        *male("Pip", "Biscuit", "Otto", "Acorn", friends="creatures"),
     ),
     "humans": (word("girl", names="girls"), word("boy", names="boys")),
     "animals": tuple(
