@@ -6,17 +6,24 @@ from typing import Annotated, Literal
 import tyro
 
 Errors = Literal["strict", "replace"]
-Files = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILES...", help_behavior_hint="")]
-File = Annotated[Path, tyro.conf.arg(metavar="FILE")]
+# Text: a path, or a URL, which a Path would change.
+Files = Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILES...", help_behavior_hint="")]
+File = Annotated[str, tyro.conf.arg(metavar="FILE")]
 TokenFile = Annotated[Path, tyro.conf.arg(metavar="FILE.npy")]
 TokenizerDirectory = Annotated[Path, tyro.conf.arg(metavar="TOKENIZER")]
 Number = Annotated[int, tyro.conf.arg(metavar="N")]
+CountsFiles = Annotated[
+    tuple[Path, ...], tyro.conf.arg(metavar="PART.npz...", help_behavior_hint="")
+]
+OutCounts = Annotated[Path, tyro.conf.arg(metavar="PART.npz")]
+Column = Annotated[str, tyro.conf.arg(metavar="NAME")]
 OutDirectory = Annotated[Path, tyro.conf.arg(metavar="DIR")]
 SpecialTokens = Annotated[
     tuple[str, ...],
     tyro.conf.UseAppendAction,
     tyro.conf.arg(name="special-token", metavar="TEXT"),
 ]
+Pattern = Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")]
 Workers = Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")]
 OutTokens = Annotated[Path | None, tyro.conf.arg(metavar="FILE.npy", help_behavior_hint="")]
 OutText = Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")]

@@ -17,6 +17,7 @@ pretoken).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import regex
 
@@ -26,6 +27,18 @@ from bpe.patterns import PATTERNS
 _BORDER = regex.compile(
     r"(?r)(?<=\S)(?=[^\S\r\n])|(?<=\p{L})(?=[^\p{L}\p{M}'])|(?<=\p{N})(?=[^\p{N}\p{M}'])"
 )
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some texts, each of which can be cut into pretokens on its own.
+
+    They are whole documents, or parts of one; `goes_on` says that the last of them does not end its
+    document.
+    """
+
+    texts: list[str]
+    goes_on: bool = False
 
 
 class ChunkCutter:
@@ -78,3 +91,28 @@ def cut_chunks(pieces: Iterable[str], cutter: ChunkCutter) -> Iterator[str]:
         num_wanted = 0 if cut else 2 * num_held
     if num_held:
         yield "".join(held)
+
+
+def pack_documents(
+    documents: Iterable[str], cutter: ChunkCutter, num_characters: int
+) -> Iterator[Chunk]:
+    """Join short documents into chunks of about `num_characters`, and cut long ones into such."""
+    waiting: list[str] = []
+    length = 0
+    for document in documents:
+        if len(document) > num_characters:
+            if waiting:
+                yield Chunk(waiting)
+            starts = range(0, len(document), num_characters)
+            pieces = (document[start : start + num_characters] for start in starts)
+            *parts, document = cut_chunks(pieces, cutter)
+            yield from (Chunk([part], goes_on=True) for part in parts)
+            waiting, length = [], 0
+        waiting.append(document)
+        # One more, so that empty documents end a chunk too.
+        length += len(document) + 1
+        if length >= num_characters:
+            yield Chunk(waiting)
+            waiting, length = [], 0
+    if waiting:
+        yield Chunk(waiting)

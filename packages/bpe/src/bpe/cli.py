@@ -16,7 +16,9 @@ from types import FrameType
 import tyro
 from rich.console import Console
 
+from bpe.byte_stream import DamagedFileError
 from bpe.commands import decode, encode, report
+from bpe.count_command import count
 from bpe.terminal import WarningLines
 from bpe.token_file import TokenFileError
 from bpe.train_command import train
@@ -25,6 +27,7 @@ from bpe.vocabulary import VocabularyError
 _OUT_OF_RESOURCES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM, errno.EMFILE)
 _COMMANDS: dict[str, Callable[..., object]] = {
     "train": train,
+    "count": count,
     "encode": encode,
     "decode": decode,
     "report": report,
@@ -80,7 +83,7 @@ def _check_command(arguments: Sequence[str]) -> None:
 
 
 def _exit_code(error: Exception) -> int:
-    if isinstance(error, (VocabularyError, TokenFileError)):
+    if isinstance(error, (DamagedFileError, TokenFileError, VocabularyError)):
         return 3
     out_of_resources = isinstance(error, (ChildProcessError, MemoryError))
     if out_of_resources or (isinstance(error, OSError) and error.errno in _OUT_OF_RESOURCES):

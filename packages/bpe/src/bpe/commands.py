@@ -9,12 +9,13 @@ from typing import Literal
 
 from rich.console import Console
 
-from bpe.arguments import Errors, File, OutText, OutTokens, TokenFile, TokenizerDirectory
+from bpe.arguments import Column, Errors, File, OutText, OutTokens, TokenFile, TokenizerDirectory
 from bpe.atomic_file import atomic_file
 from bpe.facts import longest, memory_fact, plural
+from bpe.file_encoding import FileEngine, end_of_document
 from bpe.report import measure
 from bpe.terminal import Display, print_facts, show_tokens
-from bpe.text_file import TextFile
+from bpe.text_source import TextSource, open_text
 from bpe.token_file import read_token_file
 from bpe.tokenizer import Tokenizer
 
@@ -30,6 +31,9 @@ def encode(
     out: OutTokens = None,
     specials: Literal["all", "none"] = "all",
     errors: Errors = "strict",
+    column: Column = "text",
+    end_of_text: bool = True,
+    engine: FileEngine = "auto",
 ) -> None:
     """Turn text into token ids.
 
@@ -39,14 +43,22 @@ def encode(
 
     Args:
         tokenizer: A directory that bpe train wrote.
-        file: UTF-8 text; - is standard input.
+        file: UTF-8 text, or .jsonl or .parquet with documents; .gz and .zst are unpacked; a URL
+            such as s3://... is read from there; - is standard input.
         out: Where to write the ids, as a uint16 or uint32 array; without it they are printed.
         specials: Whether special tokens in the text become their ids, or are text like any other.
         errors: What to do about bytes that are not UTF-8: stop, or read them as U+FFFD.
+        column: Where .jsonl and .parquet files hold the text.
+        end_of_text: Whether <|endoftext|>, if it is a special token, follows each document of a
+            .jsonl or .parquet file.
+        engine: With ray (bpe[ray]) the work is spread over a cluster. The ids are the same.
     """
     loaded, source = _load(tokenizer), _source(file)
     if out is None:
-        ids = loaded.encode_iterable(TextFile(source, errors=errors), allowed_special=specials)
+        if engine != "auto":
+            raise ValueError(f"--engine {engine} writes files; say which with --out")
+        text = open_text(source, column=column, errors=errors)
+        ids = _ids(loaded, text, specials, end_of_text)
         while line := list(islice(ids, _IDS_PER_LINE)):
             print(*line)
         return
@@ -57,6 +69,9 @@ def encode(
             out,
             allowed_special=specials,
             errors=errors,
+            column=column,
+            end_of_text=end_of_text,
+            engine=engine,
             progress=lambda done, total: display.update("encoding", done, total, "bytes"),
         )
     if encoded.num_replacements:
@@ -109,6 +124,7 @@ def report(
     /,
     *,
     errors: Errors = "strict",
+    column: Column = "text",
 ) -> None:
     """Measure a tokenizer on a text: compression, throughput, longest tokens, memory.
 
@@ -116,8 +132,9 @@ def report(
 
     Args:
         tokenizer: A directory that bpe train wrote.
-        file: UTF-8 text; - is standard input.
+        file: What bpe encode takes; - is standard input.
         errors: What to do about bytes that are not UTF-8: stop, or read them as U+FFFD.
+        column: Where .jsonl and .parquet files hold the text.
     """
     loaded = _load(tokenizer)
     with Display(Console(stderr=True)) as display:
@@ -125,6 +142,7 @@ def report(
             loaded,
             _source(file),
             errors=errors,
+            column=column,
             progress=lambda done, total: display.update("measuring", done, total, "bytes"),
         )
     used, size = len(found.counts), len(loaded.vocab)
@@ -154,8 +172,17 @@ def _load(directory: Path) -> Tokenizer:
     return Tokenizer.load(directory)
 
 
-def _source(file: Path) -> Path:
-    return Path("/dev/stdin") if str(file) == "-" else file
+def _source(file: str) -> str:
+    return "/dev/stdin" if file == "-" else file
+
+
+def _ids(tokenizer: Tokenizer, text: TextSource, specials: str, end_of_text: bool) -> Iterator[int]:
+    """Yield the ids of a file as they come."""
+    end_id = end_of_document(text, tokenizer.special_tokens) if end_of_text else None
+    for document in text.documents():
+        yield from tokenizer.encode_iterable(document, allowed_special=specials)
+        if end_id is not None:
+            yield end_id
 
 
 def _decode_pieces(tokenizer: Tokenizer, file: Path) -> Iterator[bytes]:

@@ -7,33 +7,20 @@ with the number of distinct pretokens, not with the files.
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from pathlib import Path
 
-from bpe.chunking import ChunkCutter, cut_chunks
+from bpe.byte_stream import stored_size
+from bpe.chunking import Chunk, ChunkCutter
 from bpe.patterns import compile_pattern
+from bpe.pretoken_counts import PretokenCounts
 from bpe.pretokenize import split_pretokens
 from bpe.specials import split_on_specials
-from bpe.text_file import TextFile
+from bpe.text_source import open_text
 
 CHUNK_BYTES = 2 << 20
 # Below this many bytes starting processes takes longer than counting.
 PARALLEL_FROM_BYTES = 16 << 20
-
-
-@dataclass(frozen=True)
-class PretokenCounts:
-    """What was found in some files: how often each pretoken, in how many bytes.
-
-    `num_replacements` maps each file that was not UTF-8 to how many malformed sequences in it were
-    read as U+FFFD.
-    """
-
-    counts: dict[str, int]
-    num_bytes: int
-    num_replacements: dict[str, int]
 
 
 def count_pretokens(
@@ -44,21 +31,25 @@ def count_pretokens(
     workers: int | None = None,
     chunk_bytes: int = CHUNK_BYTES,
     errors: str = "strict",
+    column: str = "text",
     on_read: Callable[[int], None] | None = None,
 ) -> PretokenCounts:
-    """Count the pretokens of UTF-8 files; special tokens are cut out and not counted.
+    """Count the pretokens of files; special tokens are cut out and not counted.
 
-    A pretoken never spans two files. `workers=None` takes all CPUs for large files and no extra
-    process for small ones. `on_read` is called with the number of bytes read so far.
+    A pretoken never spans two files, nor two documents of one. `workers=None` takes all CPUs for
+    large files and no extra process for small ones. `on_read` is called with the number of bytes
+    read so far, of the files as they are stored.
 
     Raises OSError for a file that cannot be read, ValueError for one that is not UTF-8 and
     ChildProcessError when a worker process dies.
     """
     cutter = ChunkCutter(compile_pattern(pattern), special_tokens)
-    files = [TextFile(path, errors=errors, piece_bytes=chunk_bytes) for path in paths]
-    chunks = chain.from_iterable(cut_chunks(file, cutter) for file in files)
+    files = [
+        open_text(path, column=column, errors=errors, piece_bytes=chunk_bytes) for path in paths
+    ]
+    chunks = chain.from_iterable(file.chunks(cutter) for file in files)
 
-    count = partial(_count_chunk, tuple(special_tokens), pattern)
+    count = partial(count_chunk, tuple(special_tokens), pattern)
     if workers is None:
         workers = _suggest_workers(paths, chunk_bytes)
     if workers == 1:
@@ -73,27 +64,32 @@ def count_pretokens(
     for part in parts:
         total.update(part)
         if on_read is not None:
-            on_read(sum(file.num_bytes for file in files))
+            on_read(sum(file.num_read for file in files))
     return PretokenCounts(
         counts=dict(total),
         num_bytes=sum(file.num_bytes for file in files),
         num_replacements={
             file.path: file.num_replacements for file in files if file.num_replacements
         },
+        special_tokens=tuple(special_tokens),
+        pattern=pattern,
+        errors=errors,
     )
 
 
-def _count_chunk(special_tokens: tuple[str, ...], pattern: str, text: str) -> Counter[str]:
+def count_chunk(special_tokens: tuple[str, ...], pattern: str, chunk: Chunk) -> Counter[str]:
+    """Count the pretokens of the texts of one chunk."""
     compiled = compile_pattern(pattern)
     counts: Counter[str] = Counter()
-    for piece, is_special in split_on_specials(text, special_tokens):
-        if not is_special:
-            counts.update(split_pretokens(compiled, piece))
+    for text in chunk.texts:
+        for piece, is_special in split_on_specials(text, special_tokens):
+            if not is_special:
+                counts.update(split_pretokens(compiled, piece))
     return counts
 
 
 def _suggest_workers(paths: Sequence[str | os.PathLike[str]], chunk_bytes: int) -> int:
-    num_bytes = sum(Path(path).stat().st_size for path in paths)
+    num_bytes = sum(map(stored_size, paths))
     if num_bytes < PARALLEL_FROM_BYTES:
         return 1
     from bpe.processes import available_cpus, may_start_processes

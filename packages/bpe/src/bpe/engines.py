@@ -8,6 +8,8 @@ import importlib.util
 from typing import Literal, get_args
 
 Engine = Literal["auto", "reference", "kernels"]
+# What can also count, and encode files, on a cluster: the extra `bpe[ray]`.
+TrainingEngine = Literal["auto", "reference", "kernels", "ray"]
 
 # Training on less takes the reference about as long as loading the kernels.
 KERNELS_FROM_BYTES = 256 << 10
@@ -20,15 +22,15 @@ def has_kernels() -> bool:
     return all(importlib.util.find_spec(name) is not None for name in ("numba", "llvmlite"))
 
 
-def choose_engine(engine: Engine, num_bytes: int) -> Literal["reference", "kernels"]:
+def choose_engine(engine: TrainingEngine, num_bytes: int) -> Literal["reference", "kernels"]:
     """Return the engine to train on `num_bytes` with; "auto" takes the one that is done first.
 
     Raises ValueError for an unknown engine, and for "kernels" where they are not installed.
     """
     if engine not in get_args(Engine):
-        raise ValueError(
-            f"engine={engine!r} is not one of {', '.join(map(repr, get_args(Engine)))}"
-        )
+        names = ", ".join(map(repr, get_args(TrainingEngine)))
+        hint = "only counts and encodes files" if engine == "ray" else f"is not one of {names}"
+        raise ValueError(f"engine={engine!r} {hint}")
     if engine == "reference":
         return "reference"
     if not has_kernels():

@@ -5,10 +5,10 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from os import PathLike
 
-from bpe.text_file import TextFile
+from bpe.text_source import open_text
 from bpe.tokenizer import Tokenizer
 
 _BATCH_TOKENS = 1 << 16
@@ -38,6 +38,7 @@ def measure(
     path: str | PathLike[str],
     *,
     errors: str = "strict",
+    column: str = "text",
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Encode a text file and decode its ids, piece by piece in bounded memory, and measure it.
@@ -45,8 +46,8 @@ def measure(
     `progress` is called with the bytes read and the bytes in all. Raises ValueError for a file
     that is empty or not UTF-8, OSError for one that cannot be read.
     """
-    text = TextFile(path, errors=errors, progress=progress)
-    ids = tokenizer.encode_iterable(text)
+    text = open_text(path, column=column, errors=errors, progress=progress)
+    ids = chain.from_iterable(map(tokenizer.encode_iterable, text.documents()))
     counts: Counter[int] = Counter()
     encode_seconds = decode_seconds = 0.0
     while True:

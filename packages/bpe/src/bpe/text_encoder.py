@@ -8,10 +8,10 @@ callers count on constant memory, and the caches of the kernels take many megaby
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from bpe.chunking import ChunkCutter
+from bpe.byte_stream import stored_size
 from bpe.engines import Engine, has_kernels
 from bpe.kernels.cache_state import LIMIT
 from bpe.kernels.pattern_numbers import pattern_number
@@ -97,7 +97,7 @@ class TextEncoder:
         self, text: TextFile, specials: Sequence[str], workers: int | None
     ) -> Iterator["Sequence[int] | TokenArray"]:
         """Yield the ids of a file in batches, each to be used up before the next."""
-        engine = self._engine_for(Path(text.path).stat().st_size)
+        engine = self._engine_for(stored_size(text.path))
         return engine.encode_file(text, specials, workers)
 
     def _engine_for(self, num_characters: int) -> "ReferenceEncoder | KernelEncoder":

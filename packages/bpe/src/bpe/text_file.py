@@ -2,18 +2,20 @@
 
 import codecs
 import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
 
+from bpe.byte_stream import ByteStream
+from bpe.chunking import Chunk, ChunkCutter, cut_chunks
 from bpe.streaming import check_errors
 
 
 class TextFile:
-    """The text of a file. Iterate to read it; the counts grow as the reading goes on.
+    """The text of a file, one document. Iterate to read it; the counts grow as the reading goes on.
 
-    With `errors="strict"` a byte that is not UTF-8 raises ValueError with file, byte, offset and
-    line. With "replace" it becomes U+FFFD, and `num_replacements` says how often that happened.
-    `progress` is called with the bytes read and the bytes in all after each piece.
+    `num_bytes` is of the text, `num_read` of the file as it is stored, packed or not. With
+    `errors="strict"` a byte that is not UTF-8 raises ValueError with file, byte, offset and line.
+    With "replace" it becomes U+FFFD, and `num_replacements` says how often that happened.
+    `progress` is called with the bytes read of the file and its size after each piece.
     """
 
     def __init__(
@@ -27,6 +29,7 @@ class TextFile:
         check_errors(errors)
         self.path = os.fspath(path)
         self.num_bytes = 0
+        self.num_read = 0
         self.num_replacements = 0
         self.errors = errors
         self._progress = progress
@@ -35,8 +38,7 @@ class TextFile:
     def __iter__(self) -> Iterator[str]:
         num_lines = 0
         rest = b""
-        with Path(self.path).open("rb") as file:
-            total = os.fstat(file.fileno()).st_size
+        with ByteStream(self.path) as file:
             while True:
                 read = file.read(self._piece_bytes)
                 data = rest + read
@@ -58,12 +60,21 @@ class TextFile:
                 rest = data[used:]
                 if text:
                     yield text
-                self.advance(self.num_bytes, total)
+                self.advance(self.num_bytes, file.num_read, file.size)
                 if not read:
                     return
 
-    def advance(self, num_bytes: int, total: int) -> None:
-        """Take note that so many bytes have been read, whoever reads them."""
+    def documents(self) -> Iterator[Iterable[str]]:
+        """Yield the one document, in pieces."""
+        yield self
+
+    def chunks(self, cutter: ChunkCutter) -> Iterator[Chunk]:
+        """Yield the text in chunks of about the size of a piece, cut where `cutter` says."""
+        return (Chunk([text]) for text in cut_chunks(self, cutter))
+
+    def advance(self, num_bytes: int, num_read: int, size: int) -> None:
+        """Take note that so much has been read, whoever reads it."""
         self.num_bytes = num_bytes
+        self.num_read = num_read
         if self._progress is not None:
-            self._progress(num_bytes, max(total, num_bytes))
+            self._progress(num_read, max(size, num_read))

@@ -4,36 +4,24 @@ A tokenizer never changes, but for a cache; it may be shared by threads, forked,
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from bpe.decoding import decode_pieces, look_up_tokens
 from bpe.directory_format import load_directory, save_directory
 from bpe.engines import Engine
+from bpe.file_encoding import EncodedFile, FileEngine, encode_file
 from bpe.gpt2_format import read_gpt2_files
 from bpe.huggingface_format import read_huggingface_file, write_huggingface_file
 from bpe.text_encoder import TextEncoder
-from bpe.text_file import TextFile
 from bpe.tiktoken_format import read_tiktoken_file, write_tiktoken_file
 from bpe.token_decoder import TokenDecoder
 from bpe.vocabulary import Vocabulary, check_vocabulary
 
 if TYPE_CHECKING:
     from bpe.token_file import TokenArray
-
-
-@dataclass(frozen=True)
-class EncodedFile:
-    """What `encode_file` wrote: where, how many tokens of how many bytes of text."""
-
-    path: Path
-    num_tokens: int
-    num_bytes: int
-    num_replacements: int
 
 
 class Tokenizer:
@@ -241,8 +229,14 @@ class Tokenizer:
         errors: str = "strict",
         workers: int | None = None,
         progress: Callable[[int, int], None] | None = None,
+        column: str = "text",
+        end_of_text: bool = True,
     ) -> EncodedFile:
-        """Encode a UTF-8 file into a token file (.npy and a sidecar), in bounded memory.
+        """Encode a file into a token file (.npy and a sidecar), in bounded memory.
+
+        The file is UTF-8 text, or documents in `column` of `.jsonl` or `.parquet`; with
+        `end_of_text` each document is followed by the special token `<|endoftext|>`, if there is
+        one. `.gz` and `.zst` are unpacked, and a path with `://` goes through fsspec.
 
         `.npy` is appended to `destination` where it is missing. `progress(done, total)` is called
         with bytes of the source. `workers` are the threads that the kernels may take, None for all
@@ -250,17 +244,15 @@ class Tokenizer:
         with offset and line, or with `errors="replace"` becomes U+FFFD and is counted. Whatever
         happens, a kill included, the destination is a whole file or what it was before.
         """
-        from bpe.token_file import write_token_file
-
-        text = TextFile(source, errors=errors, progress=progress)
-        path = Path(destination)
-        path = path if path.suffix == ".npy" else path.with_name(path.name + ".npy")
-        sidecar = write_token_file(
-            path,
-            self._encoder.encode_file(text, self._allowed(allowed_special), workers),
-            tokenizer_sha256=self.sha256,
-            vocab_size=self.vocab_size,
-            source=text.path,
+        return encode_file(
+            *(self._encoder, self._vocabulary, source, destination),
+            specials=self._allowed(allowed_special),
+            errors=errors,
+            column=column,
+            end_of_text=end_of_text,
+            workers=workers,
+            engine=engine,
+            progress=progress,
         )
         return EncodedFile(path, sidecar.num_tokens, text.num_bytes, text.num_replacements)
 

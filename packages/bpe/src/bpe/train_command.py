@@ -1,19 +1,32 @@
-"""`bpe train`: learn a vocabulary from text files."""
+"""`bpe train`: learn a vocabulary from text files, or from what `bpe count` found in them."""
 
 import errno
 import os
 import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 from rich.console import Console
 
-from bpe.arguments import Errors, Files, Number, OutDirectory, SpecialTokens, Workers
-from bpe.engines import Engine
+from bpe.arguments import (
+    Column,
+    CountsFiles,
+    Errors,
+    Files,
+    Number,
+    OutDirectory,
+    Pattern,
+    SpecialTokens,
+    Workers,
+)
+from bpe.byte_stream import stored_size
+from bpe.engines import TrainingEngine
 from bpe.facts import longest, memory_fact, plural
+from bpe.merging import TieBreak
+from bpe.pretoken_counts import PretokenCounts, sum_counts
 from bpe.terminal import Display, print_facts, show_tokens
 from bpe.tokenizer import Tokenizer
-from bpe.training import TrainingProgress, train_bpe
+from bpe.training import TrainingProgress, train_bpe, train_bpe_from_counts
 
 
 def train(
@@ -22,70 +35,122 @@ def train(
     *,
     vocab_size: Number,
     out: OutDirectory,
+    from_counts: CountsFiles = (),
     special_tokens: SpecialTokens = (),
-    pattern: str = "gpt2",
-    tie_break: Literal["bytes", "huggingface"] = "bytes",
+    pattern: Pattern = None,
+    tie_break: TieBreak = "bytes",
     errors: Errors = "strict",
+    column: Column = "text",
     workers: Workers = None,
-    engine: Engine = "auto",
+    engine: TrainingEngine = "auto",
 ) -> None:
     """Train a tokenizer on text files.
 
     Example: bpe train book.txt --vocab-size 8000 --special-token '<|endoftext|>' --out tok
 
+    Example: bpe train --from-counts part*.npz --vocab-size 8000 --out tok
+
     Args:
-        files: UTF-8 text, one file or several. No token spans two files.
+        files: UTF-8 text, or .jsonl or .parquet with documents; .gz and .zst are unpacked; a URL
+            such as s3://... is read from there. No token spans two files or documents.
         vocab_size: Tokens in all: the special ones, 256 bytes, and the rest learned from the text.
         out: Where to write vocab.json, merges.txt and special_tokens.json.
+        from_counts: Instead of files, what bpe count wrote: one part or several. Special tokens and
+            the pattern are those of the parts.
         special_tokens: A text that is always one token of its own. Repeat for more.
-        pattern: How text is cut before merging: gpt2, cl100k, o200k or a regular expression.
+        pattern: How text is cut before merging: gpt2 (the default), cl100k, llama3, o200k or a
+            regular expression.
         tie_break: Which of equally frequent pairs is merged first; huggingface does as the
             tokenizers library.
         errors: What to do about bytes that are not UTF-8: stop, or read them as U+FFFD.
+        column: Where .jsonl and .parquet files hold the text.
         workers: How many count at once; by default as many as help. The result is the same.
-        engine: Plain Python, or compiled kernels (bpe[fast]); by default the one done first. The
-            result is the same.
+        engine: Plain Python, or compiled kernels (bpe[fast]); by default the one done first. With
+            ray (bpe[ray]) counting is spread over a cluster. The result is the same.
     """
     start = time.perf_counter()
-    if not files:
+    if files and from_counts:
+        raise ValueError("FILES and --from-counts are two ways to train; give one of them")
+    if not files and not from_counts:
         raise ValueError("no files to train on; give at least one, as in: bpe train book.txt ...")
     _check_can_create(out)
 
     with Display(Console(stderr=True)) as display:
-
-        def show(step: TrainingProgress) -> None:
-            if step.phase == "count":
-                display.update("counting", step.done, step.total, "bytes")
-            else:
-                newest = f"newest {show_tokens([step.token], 32)}" if step.token else ""
-                display.update("merging", step.done, step.total, "merges", newest)
-
-        vocab, merges = train_bpe(
-            files,
-            vocab_size,
-            special_tokens,
-            pattern=pattern,
-            tie_break=tie_break,
-            errors=errors,
-            workers=workers,
-            engine=engine,
-            progress=show,
-        )
+        show = _shower(display)
+        if from_counts:
+            if engine == "ray":
+                raise ValueError("--engine ray is for counting; it cannot help --from-counts")
+            set_to = {"workers": workers, "errors": errors, "column": column}
+            counts = _sum_parts(from_counts, special_tokens, pattern, set_to)
+            special_tokens, pattern = counts.special_tokens, counts.pattern
+            num_bytes = counts.num_bytes
+            text = f"{num_bytes:,} bytes in {plural(len(from_counts), 'file')} of counts"
+            vocab, merges = train_bpe_from_counts(
+                counts, vocab_size, tie_break=tie_break, engine=engine, progress=show
+            )
+        else:
+            pattern = pattern or "gpt2"
+            text = f"{sum(map(stored_size, files)):,} bytes in {plural(len(files), 'file')}"
+            vocab, merges = train_bpe(
+                files,
+                vocab_size,
+                special_tokens,
+                pattern=pattern,
+                tie_break=tie_break,
+                errors=errors,
+                column=column,
+                workers=workers,
+                engine=engine,
+                progress=show,
+            )
     Tokenizer(vocab, merges, special_tokens, pattern=pattern).save(out)
 
-    num_bytes = sum(path.stat().st_size for path in files)
     specials = f"{len(special_tokens)} special, " if special_tokens else ""
     print_facts(
         {
             "tokenizer": f"{out} (vocab.json, merges.txt, special_tokens.json)",
             "tokens": f"{len(vocab):,}: {specials}256 bytes, {len(merges):,} merges",
-            "text": f"{num_bytes:,} bytes in {plural(len(files), 'file')}",
+            "text": text,
             "time": f"{time.perf_counter() - start:,.1f} s",
             **memory_fact(),
             "longest": longest(vocab, special_tokens),
-            "next": f"bpe report {out} {files[0]}",
+            "next": f"bpe report {out} {files[0] if files else 'TEXT'}",
         }
     )
+
+
+def _shower(display: Display) -> Callable[[TrainingProgress], None]:
+    def show(step: TrainingProgress) -> None:
+        if step.phase == "count":
+            display.update("counting", step.done, step.total, "bytes")
+        else:
+            newest = f"newest {show_tokens([step.token], 32)}" if step.token else ""
+            display.update("merging", step.done, step.total, "merges", newest)
+
+    return show
+
+
+def _sum_parts(
+    parts: Sequence[Path],
+    special_tokens: Sequence[str],
+    pattern: str | None,
+    set_to: Mapping[str, object],
+) -> PretokenCounts:
+    """Add the parts up, and refuse what is asked for but cannot be changed any more."""
+    for name, default in [("workers", None), ("errors", "strict"), ("column", "text")]:
+        if set_to[name] != default:
+            raise ValueError(f"--{name} is for bpe count; with --from-counts it changes nothing")
+    counts = sum_counts(parts)
+    if special_tokens and tuple(special_tokens) != counts.special_tokens:
+        raise ValueError(
+            f"{parts[0]}: counted with the special tokens {[*counts.special_tokens]!r}, "
+            f"not {[*special_tokens]!r}"
+        )
+    if pattern and pattern != counts.pattern:
+        raise ValueError(
+            f"{parts[0]}: counted with the pattern {counts.pattern!r}, not {pattern!r}"
+        )
+    return counts
 
 
 def _check_can_create(directory: Path) -> None:

@@ -2,19 +2,18 @@
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, get_args
 
-from bpe.counting import CHUNK_BYTES, count_pretokens
-from bpe.engines import Engine, choose_engine
+from bpe.byte_stream import stored_size
+from bpe.count_files import as_paths, check_counting, count_files
+from bpe.counting import CHUNK_BYTES
+from bpe.engines import Engine, TrainingEngine, choose_engine
 from bpe.merging import MAX_VOCAB_SIZE, TieBreak, learn_merges
-from bpe.patterns import compile_pattern
-from bpe.streaming import check_errors
-from bpe.vocabulary import check_special_texts
+from bpe.pretoken_counts import PretokenCounts, StrPath, sum_counts
 
-StrPath = str | os.PathLike[str]
+Trained = tuple[dict[int, bytes], list[tuple[bytes, bytes]]]
 
 _logger = logging.getLogger("bpe")
 
@@ -23,8 +22,8 @@ _logger = logging.getLogger("bpe")
 class TrainingProgress:
     """How far a training has come.
 
-    In phase "count" `done` and `total` are bytes of the files, in phase "merge" merges, from 0 on;
-    `token` is the newest token, if there is one.
+    In phase "count" `done` and `total` are bytes of the files, as they are stored, in phase "merge"
+    merges, from 0 on; `token` is the newest token, if there is one.
     """
 
     phase: Literal["count", "merge"]
@@ -43,10 +42,15 @@ def train_bpe(
     workers: int | None = None,
     chunk_bytes: int = CHUNK_BYTES,
     errors: Literal["strict", "replace"] = "strict",
-    engine: Engine = "auto",
+    column: str = "text",
+    engine: TrainingEngine = "auto",
     progress: Callable[[TrainingProgress], None] | None = None,
-) -> tuple[dict[int, bytes], list[tuple[bytes, bytes]]]:
-    """Train on one UTF-8 file or several; return the vocabulary and the merges in order.
+) -> Trained:
+    """Train on one file or several; return the vocabulary and the merges in order.
+
+    A file is UTF-8 text, or documents in a column of `.jsonl` or `.parquet`; text and JSON may be
+    packed as `.gz` or `.zst`; a path with `://` goes through fsspec. Files and documents are
+    separate texts.
 
     Ids: the special tokens in the order given, then the 256 bytes, then the merges. Special tokens
     are cut out of the text first (of overlapping ones the longest) and never counted.
@@ -57,8 +61,9 @@ def train_bpe(
     workers: processes or threads that count; None for all CPUs if the files are large.
     chunk_bytes: how much text is counted at a time; bounds the memory.
     errors: "replace" reads malformed bytes as U+FFFD, logs how many, and goes on.
+    column: the field of JSON lines, or the column of Parquet files, that holds the text.
     engine: "reference" is plain Python, "kernels" is compiled code, which needs `bpe[fast]`; "auto"
-        takes the one that will be done first.
+        takes the one that will be done first; "ray" counts on a Ray cluster (`bpe[ray]`).
     progress: called after every chunk and every merge.
 
     The result depends on the files, `vocab_size`, `special_tokens`, `pattern` and `tie_break`
@@ -68,30 +73,79 @@ def train_bpe(
     Raises ValueError for bad arguments, an empty corpus or text that is not UTF-8, OSError for a
     file that cannot be read, and ChildProcessError when a counting process is killed.
     """
-    paths = _as_paths(input_path)
-    _check(vocab_size, special_tokens, pattern, tie_break, workers, chunk_bytes, errors)
-    num_bytes = sum(_size(path) for path in paths)
+    paths = as_paths(input_path)
+    check_counting(special_tokens, pattern, workers, chunk_bytes, errors)
+    _check(vocab_size, special_tokens, tie_break)
+    num_bytes = sum(map(stored_size, paths))
 
     def report_bytes(done: int) -> None:
         if progress is not None:
             progress(TrainingProgress("count", done, num_bytes))
 
-    count, learn = _functions_of(choose_engine(engine, num_bytes))
-    found = count(
+    found = count_files(
         paths,
         special_tokens,
+        engine=engine,
+        num_bytes=num_bytes,
         pattern=pattern,
         workers=workers,
         chunk_bytes=chunk_bytes,
         errors=errors,
+        column=column,
         on_read=report_bytes,
     )
-    names = ", ".join(os.fspath(path) for path in paths)
     if not found.num_bytes:
+        names = ", ".join(os.fspath(path) for path in paths)
         raise ValueError(f"{names}: no text to train on (0 bytes)")
-    for name, num_replacements in found.num_replacements.items():
-        _logger.warning("%s: %d malformed bytes read as U+FFFD", name, num_replacements)
+    _warn_of_replacements(found.num_replacements)
+    counts: Any = found.counts
+    if engine == "ray":
+        counts = _lay_out(counts, "auto", found.num_bytes)
+    return _learn(counts, vocab_size, special_tokens, tie_break, progress)
 
+
+def train_bpe_from_counts(
+    counts: StrPath | PretokenCounts | Sequence[StrPath | PretokenCounts],
+    vocab_size: int,
+    *,
+    tie_break: TieBreak = "bytes",
+    engine: Engine = "auto",
+    progress: Callable[[TrainingProgress], None] | None = None,
+) -> Trained:
+    """Train on what `count_pretokens` or `bpe count` found in any number of parts of a corpus.
+
+    The special tokens and the pattern are those of the counts. The result is the one of `train_bpe`
+    with all of the files.
+
+    Raises ValueError for parts that do not belong together, and its subclass DamagedFileError for
+    a file that is not whole.
+    """
+    total = sum_counts(counts)
+    _check(vocab_size, total.special_tokens, tie_break)
+    if not total.num_bytes:
+        raise ValueError("the counts are of no text (0 bytes)")
+    _warn_of_replacements(total.num_replacements)
+    found = _lay_out(total.counts, engine, total.num_bytes)
+    return _learn(found, vocab_size, total.special_tokens, tie_break, progress)
+
+
+def _lay_out(counts: dict[str, int], engine: Engine, num_bytes: int) -> Any:
+    """Return the counts as the engine for so many bytes of text wants them."""
+    if choose_engine(engine, num_bytes) == "reference":
+        return counts
+    from bpe.kernels.counting import table_of
+
+    return table_of(counts)
+
+
+def _learn(
+    counts: Any,
+    vocab_size: int,
+    special_tokens: Sequence[str],
+    tie_break: TieBreak,
+    progress: Callable[[TrainingProgress], None] | None,
+) -> Trained:
+    """Learn merges from counts, by the engine that made them."""
     vocab = dict(enumerate(_base_tokens(special_tokens)))
     num_merges = vocab_size - len(vocab)
 
@@ -105,7 +159,11 @@ def train_bpe(
         report_merges(token)
 
     report_merges()
-    merges = learn(found.counts, num_merges, tie_break=tie_break, on_merge=add)
+    learn: Callable[..., list[tuple[bytes, bytes]]] = learn_merges
+    if not isinstance(counts, dict):
+        # Imported here: the reference has no use for it.
+        from bpe.kernels.merging import learn_merges as learn
+    merges = learn(counts, num_merges, tie_break=tie_break, on_merge=add)
     if len(merges) < num_merges:
         _logger.warning(
             "no pair is left to merge: the vocabulary has %d of %d tokens", len(vocab), vocab_size
@@ -113,57 +171,22 @@ def train_bpe(
     return vocab, merges
 
 
-def _functions_of(
-    engine: Literal["reference", "kernels"],
-) -> tuple[Callable[..., Any], Callable[..., list[tuple[bytes, bytes]]]]:
-    """Return what counts the pretokens, and what learns merges from the counts."""
-    if engine == "reference":
-        return count_pretokens, learn_merges
-    # Imported here: the reference has no use for them.
-    from bpe.kernels import counting, merging
-
-    return counting.count_pretokens, merging.learn_merges
-
-
-def _as_paths(input_path: StrPath | Sequence[StrPath]) -> list[StrPath]:
-    if isinstance(input_path, (str, os.PathLike)):
-        return [input_path]
-    if not input_path:
-        raise ValueError("input_path is empty; give at least one file")
-    return list(input_path)
-
-
-def _size(path: StrPath) -> int:
-    # Opening finds what a size does not: a directory, a file that may not be read.
-    with Path(path).open("rb") as stream:
-        return os.fstat(stream.fileno()).st_size
+def _warn_of_replacements(num_replacements: Mapping[str, int]) -> None:
+    for name, number in num_replacements.items():
+        _logger.warning("%s: %d malformed bytes read as U+FFFD", name, number)
 
 
 def _base_tokens(special_tokens: Sequence[str]) -> list[bytes]:
     return [token.encode() for token in special_tokens] + [bytes([byte]) for byte in range(256)]
 
 
-def _check(
-    vocab_size: int,
-    special_tokens: Sequence[str],
-    pattern: str,
-    tie_break: str,
-    workers: int | None,
-    chunk_bytes: int,
-    errors: str,
-) -> None:
-    check_special_texts(special_tokens)
+def _check(vocab_size: int, special_tokens: Sequence[str], tie_break: str) -> None:
     smallest = 256 + len(special_tokens)
     if not smallest <= vocab_size <= MAX_VOCAB_SIZE:
         raise ValueError(
             f"vocab_size={vocab_size} is not in {smallest}..{MAX_VOCAB_SIZE}; the smallest holds "
             f"256 bytes and {len(special_tokens)} special tokens"
         )
-    compile_pattern(pattern)
-    check_errors(errors)
     if tie_break not in get_args(TieBreak):
         choices = " or ".join(map(repr, get_args(TieBreak)))
         raise ValueError(f"tie_break is {tie_break!r}; it can be {choices}")
-    for name, number in [("workers", workers), ("chunk_bytes", chunk_bytes)]:
-        if number is not None and number < 1:
-            raise ValueError(f"{name}={number} must be at least 1")

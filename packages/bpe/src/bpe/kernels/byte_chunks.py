@@ -12,13 +12,12 @@ cut comes is read whole.
 import codecs
 import os
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from threading import Lock
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bpe.byte_stream import ByteStream
 from bpe.chunking import ChunkCutter
 
 # Kernels may read so far behind a text.
@@ -30,23 +29,28 @@ class NotUtf8Error(Exception):
     """Somewhere in the text is a byte that is not UTF-8."""
 
 
-def open_files(paths: Iterable[str | os.PathLike[str]]) -> Iterator[BinaryIO]:
-    """Open each file when it is its turn."""
-    for path in paths:
-        yield Path(path).open("rb", buffering=0)  # noqa: SIM115 (the reader closes it)
+def open_files(paths: Iterable[str | os.PathLike[str]]) -> Iterator[ByteStream]:
+    """Open each file when it is its turn; the reader closes it."""
+    return map(ByteStream, paths)
 
 
 class ByteChunks:
-    """The chunks of some streams, in order, for any number of threads to take."""
+    """The chunks of some streams, in order, for any number of threads to take.
 
-    def __init__(self, streams: Iterator[BinaryIO], cutter: ChunkCutter, chunk_bytes: int) -> None:
+    `num_bytes` of text have been read, from `num_read` of the files as they are stored.
+    """
+
+    def __init__(
+        self, streams: Iterator[ByteStream], cutter: ChunkCutter, chunk_bytes: int
+    ) -> None:
         self.num_bytes = 0
+        self.num_read = 0
         self._num_chunks = 0
         self._streams = streams
         self._cutter = cutter
         self._chunk_bytes = chunk_bytes
         self._lock = Lock()
-        self._stream: BinaryIO | None = None
+        self._stream: ByteStream | None = None
         self._is_closed = False
         self._rest = np.empty(0, np.uint8)
 
@@ -89,9 +93,11 @@ class ByteChunks:
         buffer[:filled] = self._rest
         while True:
             end = len(buffer) - PADDING
-            num_read = _fill(self._stream, buffer[filled:end])
-            self.num_bytes += num_read
-            filled += num_read
+            before = self._stream.num_read
+            length = _fill(self._stream, buffer[filled:end])
+            self.num_read += self._stream.num_read - before
+            self.num_bytes += length
+            filled += length
             if filled < end:
                 self._stream.close()
                 self._stream = None
@@ -122,12 +128,12 @@ class ByteChunks:
             window *= 16
 
 
-def _fill(stream: BinaryIO, target: NDArray[np.uint8]) -> int:
+def _fill(stream: ByteStream, target: NDArray[np.uint8]) -> int:
     """Read until `target` is full or the stream ends."""
     view = target.data
     filled = 0
     while filled < len(view):
-        num_read = stream.readinto(view[filled:])  # type: ignore[attr-defined]
+        num_read = stream.readinto(view[filled:])
         if not num_read:
             break
         filled += num_read

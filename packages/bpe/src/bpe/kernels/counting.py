@@ -5,15 +5,15 @@ sums, so the result does not depend on which thread took which chunk.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain
-from pathlib import Path
+from threading import Lock
 
 import numpy as np
 
-from bpe.chunking import ChunkCutter, cut_chunks
+from bpe.byte_stream import stored_size
+from bpe.chunking import ChunkCutter
 from bpe.counting import CHUNK_BYTES
 from bpe.counting import count_pretokens as count_by_regex
 from bpe.kernels.byte_chunks import PADDING, ByteChunks, NotUtf8Error, open_files
@@ -22,6 +22,7 @@ from bpe.kernels.pretoken_table import PretokenTable
 from bpe.patterns import compile_pattern
 from bpe.processes import available_cpus
 from bpe.text_file import TextFile
+from bpe.text_source import TextSource, open_text
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ def count_pretokens(
     workers: int | None = None,
     chunk_bytes: int = CHUNK_BYTES,
     errors: str = "strict",
+    column: str = "text",
     on_read: Callable[[int], None] | None = None,
 ) -> KernelCounts:
     """Do what `bpe.counting.count_pretokens` does, in `workers` threads, None for all CPUs.
@@ -56,46 +58,65 @@ def count_pretokens(
             workers=workers,
             chunk_bytes=chunk_bytes,
             errors=errors,
+            column=column,
             on_read=on_read,
         )
-        table = PretokenTable(GPT2, special_tokens)
-        table.add_counts({pretoken.encode(): n for pretoken, n in found.counts.items()})
-        return KernelCounts(table, found.num_bytes, found.num_replacements)
+        return KernelCounts(table_of(found.counts), found.num_bytes, found.num_replacements)
     if workers is None:
-        size = sum(Path(path).stat().st_size for path in paths)
-        workers = max(1, min(available_cpus(), size // chunk_bytes))
+        workers = max(1, min(available_cpus(), sum(map(stored_size, paths)) // chunk_bytes))
     tables = [PretokenTable(number, special_tokens) for _ in range(workers)]
     cutter = ChunkCutter(compile_pattern(pattern), special_tokens)
-    files = [TextFile(path, errors=errors, piece_bytes=chunk_bytes) for path in paths]
-    if errors == "strict":
-        chunks = ByteChunks(open_files(paths), cutter, chunk_bytes)
-        try:
-            _count_chunks(chunks, tables, on_read)
-        except NotUtf8Error:
-            _raise_for_invalid(files)
-        finally:
-            chunks.close()
-        num_bytes = chunks.num_bytes
-    else:
-        _count_texts(files, cutter, tables[0], on_read)
-        num_bytes = sum(file.num_bytes for file in files)
+    files = [
+        open_text(path, column=column, errors=errors, piece_bytes=chunk_bytes) for path in paths
+    ]
+    # The bytes of plain text go to the kernels as they are.
+    plain = [file for file in files if isinstance(file, TextFile) and errors == "strict"]
+    others = [file for file in files if file not in plain]
+    chunks = ByteChunks(open_files(file.path for file in plain), cutter, chunk_bytes)
+    try:
+        _count_chunks(chunks, tables, on_read)
+    except NotUtf8Error:
+        _raise_for_invalid(plain)
+    finally:
+        chunks.close()
+
+    def report_others(num_read: int) -> None:
+        if on_read is not None:
+            on_read(chunks.num_read + num_read)
+
+    _count_decoded(others, cutter, tables, report_others)
     total = max(tables, key=len)
     for table in tables:
         if table is not total:
             total.add(table)
     return KernelCounts(
         counts=total,
-        num_bytes=num_bytes,
+        num_bytes=chunks.num_bytes + sum(file.num_bytes for file in others),
         num_replacements={
-            file.path: file.num_replacements for file in files if file.num_replacements
+            file.path: file.num_replacements for file in others if file.num_replacements
         },
     )
+
+
+def table_of(counts: Mapping[str, int]) -> PretokenTable:
+    """Return a table of counts that were made elsewhere, under whatever pattern."""
+    table = PretokenTable(GPT2, ())
+    table.add_counts({pretoken.encode(): count for pretoken, count in counts.items()})
+    return table
+
+
+def count_texts(table: PretokenTable, texts: Iterable[str]) -> None:
+    """Count texts, each by itself."""
+    for text in texts:
+        data = text.encode()
+        padded = np.frombuffer(data + bytes(PADDING), np.uint8)
+        table.count(padded.ctypes.data, len(data))
 
 
 def _count_chunks(
     chunks: ByteChunks, tables: Sequence[PretokenTable], on_read: Callable[[int], None] | None
 ) -> None:
-    def work(table: PretokenTable, report: Callable[[int], None] | None) -> None:
+    def work(table: PretokenTable, is_first: bool) -> None:
         buffer = chunks.new_buffer()
         try:
             while True:
@@ -104,35 +125,57 @@ def _count_chunks(
                     return
                 if not table.count(buffer.ctypes.data, length):
                     raise NotUtf8Error
-                if report is not None:
-                    report(chunks.num_bytes)
+                if is_first and on_read is not None:
+                    on_read(chunks.num_read)
         finally:
             # After an error the other threads end with the chunk that they have.
             chunks.close()
 
+    _in_threads(work, tables)
+    if on_read is not None and len(tables) > 1 and chunks.num_read:
+        on_read(chunks.num_read)
+
+
+def _count_decoded(
+    files: Sequence[TextSource],
+    cutter: ChunkCutter,
+    tables: Sequence[PretokenTable],
+    on_read: Callable[[int], None],
+) -> None:
+    """Count texts that Python has decoded: documents, and where malformed bytes are replaced."""
+    chunks = (chunk for file in files for chunk in file.chunks(cutter))
+    lock = Lock()
+
+    def work(table: PretokenTable, is_first: bool) -> None:
+        try:
+            while True:
+                with lock:
+                    chunk = next(chunks, None)
+                if chunk is None:
+                    return
+                count_texts(table, chunk.texts)
+                if is_first:
+                    on_read(sum(file.num_read for file in files))
+        finally:
+            # After an error the other threads end with the chunk that they have.
+            with lock:
+                chunks.close()
+
+    if files:
+        _in_threads(work, tables)
+        on_read(sum(file.num_read for file in files))
+
+
+def _in_threads(
+    work: Callable[[PretokenTable, bool], None], tables: Sequence[PretokenTable]
+) -> None:
+    """Do the work for each table in a thread of its own."""
     with ThreadPoolExecutor(max(1, len(tables) - 1)) as executor:
         # This thread works too; it is the one that reports, and that Ctrl-C interrupts.
-        others = [executor.submit(work, table, None) for table in tables[1:]]
-        work(tables[0], on_read)
+        others = [executor.submit(work, table, False) for table in tables[1:]]
+        work(tables[0], True)
         for other in others:
             other.result()
-    if on_read is not None and others:
-        on_read(chunks.num_bytes)
-
-
-def _count_texts(
-    files: Sequence[TextFile],
-    cutter: ChunkCutter,
-    table: PretokenTable,
-    on_read: Callable[[int], None] | None,
-) -> None:
-    """Count text that was decoded, with malformed bytes replaced: rare, so in one thread."""
-    for text in chain.from_iterable(cut_chunks(file, cutter) for file in files):
-        data = text.encode()
-        padded = np.frombuffer(data + bytes(PADDING), np.uint8)
-        table.count(padded.ctypes.data, len(data))
-        if on_read is not None:
-            on_read(sum(file.num_bytes for file in files))
 
 
 def _raise_for_invalid(files: Sequence[TextFile]) -> None:

@@ -8,11 +8,12 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bpe.byte_stream import stored_size
 from bpe.chunking import ChunkCutter, cut_chunks
 from bpe.kernels.byte_chunks import PADDING, ByteChunks, NotUtf8Error, open_files
 from bpe.kernels.chunk_encoder import SMALL, ChunkEncoder
@@ -88,7 +89,7 @@ class KernelEncoder:
 
         Raises ValueError for a byte that is not UTF-8, with its offset and line.
         """
-        size = Path(text.path).stat().st_size
+        size = stored_size(text.path)
         workers = workers or max(1, min(available_cpus(), size // (2 * self._chunk_bytes)))
         if text.errors == "replace":
             # Malformed bytes are replaced, and counted, where text is decoded.
@@ -102,12 +103,12 @@ class KernelEncoder:
         try:
             for batch in self._in_order(read, chunks.new_buffer, specials, workers):
                 yield batch
-                text.advance(chunks.num_bytes, size)
+                text.advance(chunks.num_bytes, chunks.num_read, size)
         except NotUtf8Error:
             _raise_for_invalid(text.path)
         finally:
             chunks.close()
-        text.advance(chunks.num_bytes, size)
+        text.advance(chunks.num_bytes, chunks.num_read, size)
 
     def _encode_texts(
         self, pieces: Iterable[str], specials: Sequence[str], workers: int

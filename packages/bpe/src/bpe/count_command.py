@@ -1,0 +1,64 @@
+"""`bpe count`: count pretokens of a part of a corpus, for `bpe train --from-counts`."""
+
+import time
+
+from rich.console import Console
+
+from bpe.arguments import Column, Errors, Files, OutCounts, SpecialTokens, Workers
+from bpe.count_files import count_pretokens
+from bpe.engines import TrainingEngine
+from bpe.facts import memory_fact, plural
+from bpe.terminal import Display, print_facts
+
+
+def count(
+    files: Files,
+    /,
+    *,
+    out: OutCounts,
+    special_tokens: SpecialTokens = (),
+    pattern: str = "gpt2",
+    errors: Errors = "strict",
+    column: Column = "text",
+    workers: Workers = None,
+    engine: TrainingEngine = "auto",
+) -> None:
+    """Count what bpe train would learn from; parts can be counted on many machines.
+
+    Example: bpe count shard1.txt.gz --special-token '<|endoftext|>' --out part1.npz
+
+    Args:
+        files: What bpe train takes: text, .jsonl, .parquet, packed or not, here or at a URL.
+        out: Where to write the counts, as an .npz file.
+        special_tokens: A text that is always one token of its own. Repeat for more.
+        pattern: How text is cut: gpt2, cl100k, llama3, o200k or a regular expression.
+        errors: What to do about bytes that are not UTF-8: stop, or read them as U+FFFD.
+        column: Where .jsonl and .parquet files hold the text.
+        workers: How many count at once; by default as many as help. The result is the same.
+        engine: As for bpe train. The result is the same.
+    """
+    start = time.perf_counter()
+    if not files:
+        raise ValueError("no files to count; give at least one, as in: bpe count book.txt ...")
+    with Display(Console(stderr=True)) as display:
+        found = count_pretokens(
+            files,
+            special_tokens,
+            pattern=pattern,
+            workers=workers,
+            errors=errors,
+            column=column,
+            engine=engine,
+            progress=lambda done, total: display.update("counting", done, total, "bytes"),
+        )
+    found.save(out)
+    print_facts(
+        {
+            "counts": str(out),
+            "pretokens": f"{len(found.counts):,} distinct of {sum(found.counts.values()):,}",
+            "text": f"{found.num_bytes:,} bytes in {plural(len(files), 'file')}",
+            "time": f"{time.perf_counter() - start:,.1f} s",
+            **memory_fact(),
+            "next": f"bpe train --from-counts {out} --vocab-size N --out DIR",
+        }
+    )
