@@ -227,10 +227,11 @@ class Tokenizer:
         *,
         allowed_special: str | Collection[str] = "all",
         errors: str = "strict",
-        workers: int | None = None,
-        progress: Callable[[int, int], None] | None = None,
         column: str = "text",
         end_of_text: bool = True,
+        workers: int | None = None,
+        engine: FileEngine = "auto",
+        progress: Callable[[int, int], None] | None = None,
     ) -> EncodedFile:
         """Encode a file into a token file (.npy and a sidecar), in bounded memory.
 
@@ -240,9 +241,10 @@ class Tokenizer:
 
         `.npy` is appended to `destination` where it is missing. `progress(done, total)` is called
         with bytes of the source. `workers` are the threads that the kernels may take, None for all
-        CPUs if the file is large; the ids do not depend on them. Invalid UTF-8 raises ValueError
-        with offset and line, or with `errors="replace"` becomes U+FFFD and is counted. Whatever
-        happens, a kill included, the destination is a whole file or what it was before.
+        CPUs if the file is large; `engine="ray"` spreads the work over a Ray cluster (`bpe[ray]`);
+        the ids do not depend on them. Invalid UTF-8 raises ValueError with its place, or with
+        `errors="replace"` becomes U+FFFD and is counted. Whatever happens, a kill included, the
+        destination is a whole file or what it was before.
         """
         return encode_file(
             *(self._encoder, self._vocabulary, source, destination),
@@ -254,7 +256,6 @@ class Tokenizer:
             engine=engine,
             progress=progress,
         )
-        return EncodedFile(path, sidecar.num_tokens, text.num_bytes, text.num_replacements)
 
     def _allowed(self, allowed_special: str | Collection[str]) -> Sequence[str]:
         specials = self._vocabulary.special_tokens
