@@ -77,6 +77,34 @@ def test_streams_are_those_of_the_reference(kernels: Tokenizer, data: st.DataObj
     assert list(kernels.encode_iterable(strings)) == kernels.encode(text)
 
 
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_batches_are_those_of_the_reference_at_any_group_size(
+    trained: Trained, workers: int
+) -> None:
+    vocabulary = check_vocabulary(*trained, _SEVERAL)
+    expected_of = ReferenceEncoder(vocabulary).encode
+    encoders = {size: KernelEncoder(vocabulary, chunk_bytes=size) for size in (4, 13, 997)}
+
+    @given(
+        batch=st.lists(texts([*_SEVERAL, "x" * 67], max_fragments=5), max_size=23),
+        specials=st.lists(st.sampled_from(_SEVERAL), unique=True),
+        chunk_bytes=st.sampled_from([*encoders]),
+    )
+    def check(batch: list[str], specials: list[str], chunk_bytes: int) -> None:
+        found = encoders[chunk_bytes].encode_batch(batch, specials, "strict", workers)
+        assert found == [expected_of(text, specials, "strict") for text in batch]
+
+    check()
+
+
+def test_much_text_in_a_batch_calls_for_the_kernels(trained: Trained, corpus: str) -> None:
+    tokenizer = Tokenizer(*trained, SPECIALS)
+    lines = corpus.splitlines(keepends=True) * (1 + LOAD_FROM // len(corpus))
+    found = tokenizer.encode_batch(lines, workers=2)
+    assert tokenizer._encoder.kernels is not None
+    assert found == [*map(tokenizer.encode, lines)]
+
+
 @st.composite
 def _merge_lists(draw: st.DrawFn) -> Merges:
     """Draw merges of three letters, half the time in an order in which none was learned."""
@@ -161,13 +189,24 @@ def test_large_ids_take_four_bytes(trained: Trained) -> None:
 def test_a_cache_that_overflows_starts_again(trained: Trained) -> None:
     # More pretokens than there are slots, and long ones that take more room than there is.
     vocab = {i: bytes([i]) for i in range(256)}
-    words = [f"{number:x}" for number in range(270_001)]
-    words += [f"{number:x}" + "word" * 61 for number in range(16_001)]
+    words = [str(number) for number in range(270_001)]
+    letters = str.maketrans("0123456789", "abcdefghij")
+    words += [str(number).translate(letters) + "word" * 61 for number in range(16_001)]
     random.Random(3).shuffle(words)
     text = " ".join(words)
     kernels = Tokenizer(vocab, [], engine="kernels")
     found = kernels.encode_array(text, workers=1)
     assert found.astype(np.uint8).tobytes() == text.encode()
+
+
+def test_a_cache_that_overflows_in_a_batch_starts_again() -> None:
+    # So does a pretoken that is too long to be merged in the memory at hand.
+    words = [str(number) for number in range(270_001)] + ["word" * 5003] * 31
+    random.Random(5).shuffle(words)
+    batch = [" ".join(words[start : start + 307]) for start in range(0, len(words), 307)]
+    kernels = Tokenizer({i: bytes([i]) for i in range(256)}, [], engine="kernels")
+    found = kernels.encode_batch(batch, workers=1)
+    assert [bytes(ids).decode() for ids in found] == batch
 
 
 # Bad text
@@ -183,6 +222,19 @@ def test_a_lone_surrogate_is_named_with_its_index(trained: Trained, engine: Engi
             tokenizer.encode_array(prefix + "\ud800 cd")
         replaced = tokenizer.encode(prefix + "\ud800 cd", errors="replace")
         assert replaced == tokenizer.encode(prefix + "\ufffd cd")
+
+
+@pytest.mark.parametrize("engine", ["reference", "kernels"])
+def test_the_text_of_a_batch_that_is_wrong_is_named(trained: Trained, engine: Engine) -> None:
+    tokenizer = Tokenizer(*trained, SPECIALS, engine=engine)
+    batch = ["one", "two", "thr\udc80ee"]
+    with pytest.raises(ValueError, match=r"^text 2 of the batch: .* U\+DC80 at index 3$"):
+        tokenizer.encode_batch(batch)
+    assert tokenizer.encode_batch(batch, errors="replace")[2] == tokenizer.encode("thr\ufffdee")
+    with pytest.raises(TypeError, match="text 1 of the batch is a bytes, not a str"):
+        tokenizer.encode_batch(["one", b"two"])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="errors"):
+        tokenizer.encode_batch(batch, errors="ignore")
 
 
 def test_bad_arguments_are_refused(kernels: Tokenizer) -> None:

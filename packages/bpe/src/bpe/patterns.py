@@ -2,8 +2,9 @@
 
 A pattern cuts text into pretokens; no merge ever joins bytes of two of them. The named ones are
 those of GPT-2, of tiktoken's `cl100k_base` and `o200k_base` and of Llama 3, so that vocabularies
-can be moved. `llama3` is `cl100k` without `\\s++$`: they differ in whitespace that holds a line break
-and ends the text, which is one pretoken in `cl100k`. The syntax is that of the `regex` module.
+can be moved. `llama3` is `cl100k` without `\\s++$`: they differ in whitespace that holds a line
+break and ends the text, which is one pretoken in `cl100k`. The syntax is that of the `regex`
+module.
 """
 
 import difflib

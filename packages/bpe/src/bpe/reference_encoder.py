@@ -14,7 +14,7 @@ from bpe.patterns import PATTERNS, compile_pattern
 from bpe.pretoken_cache import PretokenCache
 from bpe.pretokenize import split_pretokens
 from bpe.specials import compile_specials, split_on_specials
-from bpe.streaming import WINDOW, cut_stream, gathered, split_stream, well_formed
+from bpe.streaming import WINDOW, check_errors, cut_stream, gathered, split_stream, well_formed
 from bpe.text_file import TextFile
 from bpe.vocabulary import Vocabulary
 
@@ -65,6 +65,13 @@ class ReferenceEncoder:
         for batch in self.batches((text,), specials, errors):
             ids.extend(batch)
         return np.frombuffer(ids, dtype=f"<u{ids.itemsize}")
+
+    def encode_batch(
+        self, texts: Iterable[str], specials: Sequence[str], errors: str, workers: int | None = None
+    ) -> list[list[int]]:
+        """Return the ids of each text; there is one worker only."""
+        check_errors(errors)
+        return [self.encode(text, specials, errors) for text in texts]
 
     def encode_file(
         self, text: TextFile, specials: Sequence[str], workers: int | None = None

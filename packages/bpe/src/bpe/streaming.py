@@ -33,6 +33,10 @@ _LETTERS_AT_END = regex.compile(r"(?r)[\p{L}\p{M}]+\Z")
 _GATHERED = 1 << 9
 
 
+class LoneSurrogateError(ValueError):
+    """A text has half of a surrogate pair, which no UTF-8 can hold."""
+
+
 def gathered(strings: Iterable[str]) -> Iterator[str]:
     """Join short strings, which would cost more than their text, into longer ones.
 
@@ -59,8 +63,8 @@ def well_formed(
 ) -> Iterator[str]:
     """Yield the text in pieces of at most `window` characters, none of them a lone surrogate.
 
-    With `errors="strict"` a lone surrogate raises ValueError with its index in the joined text.
-    With "replace" it becomes U+FFFD, and two that form a pair become their character.
+    With `errors="strict"` a lone surrogate raises LoneSurrogateError with its index in the joined
+    text. With "replace" it becomes U+FFFD, and two that form a pair become their character.
     """
     check_errors(errors)
     index, held = 0, ""
@@ -94,7 +98,7 @@ def _check_surrogates(text: str, index: int) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         code = ord(text[error.start])
-        raise ValueError(
+        raise LoneSurrogateError(
             f"text has a lone surrogate U+{code:04X} at index {index + error.start}"
         ) from None
 

@@ -7,17 +7,24 @@ callers count on constant memory, and the caches of the kernels take many megaby
 """
 
 import math
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, get_args
 
-from bpe.chunking import ChunkCutter
 from bpe.byte_stream import stored_size
+from bpe.chunking import ChunkCutter
 from bpe.engines import Engine, has_kernels
 from bpe.kernels.cache_state import LIMIT
 from bpe.kernels.pattern_numbers import pattern_number
 from bpe.patterns import PATTERNS, compile_pattern
 from bpe.reference_encoder import ReferenceEncoder
-from bpe.streaming import check_errors, gathered, split_stream, well_formed
+from bpe.streaming import (
+    LoneSurrogateError,
+    check_errors,
+    gathered,
+    split_stream,
+    well_formed,
+)
 from bpe.text_file import TextFile
 from bpe.vocabulary import Vocabulary
 
@@ -62,6 +69,26 @@ class TextEncoder:
     ) -> "TokenArray":
         """Return the ids of `text` as an array."""
         return self._engine_for(len(text)).encode_array(text, specials, errors, workers)
+
+    def encode_batch(
+        self, texts: Iterable[str], specials: Sequence[str], errors: str, workers: int | None
+    ) -> list[list[int]]:
+        """Return the ids of each of `texts`."""
+        texts = [*texts]
+        for index, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise TypeError(f"text {index} of the batch is a {type(text).__name__}, not a str")
+        engine = self._engine_for(sum(map(len, texts)))
+        try:
+            return engine.encode_batch(texts, specials, errors, workers)
+        except LoneSurrogateError:
+            # The engines do not say which text it was.
+            for index, text in enumerate(texts):
+                try:
+                    deque(well_formed((text,)), maxlen=0)
+                except LoneSurrogateError as error:
+                    raise LoneSurrogateError(f"text {index} of the batch: {error}") from None
+            raise
 
     def batches(
         self, strings: Iterable[str], specials: Sequence[str], errors: str

@@ -200,9 +200,11 @@ class Tokenizer:
         *,
         allowed_special: str | Collection[str] = "all",
         errors: str = "strict",
+        workers: int | None = None,
     ) -> list[list[int]]:
-        """Return the ids of each text."""
-        return [self.encode(text, allowed_special=allowed_special, errors=errors) for text in texts]
+        """Return the ids of each text; `workers` is as in `encode_array`."""
+        allowed = self._allowed(allowed_special)
+        return self._encoder.encode_batch(texts, allowed, errors, workers)
 
     def encode_iterable(
         self,

@@ -1,5 +1,7 @@
 """Encode chunks of text in one thread, with a cache of pretokens that lives from chunk to chunk."""
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
@@ -46,6 +48,7 @@ class ChunkEncoder:
     def __init__(self, tables: MergeTables, seed: Self | None = None) -> None:
         self._tables = tables
         self._encode = tables.kernels["encode_cached"]
+        self._encode_documents = tables.kernels["encode_documents"]
         self._state = tables.state.copy()
         self._address = self._state.ctypes.data
         self._scratch = np.empty(SCRATCH_WORDS, np.int64)
@@ -94,6 +97,30 @@ class ChunkEncoder:
         if end < 0:
             end = self._go_on(end, start + length, trie)
         return ids[: (end - out) >> self._id_shift]
+
+    def encode_documents(self, documents: Sequence[bytes], trie: int) -> list[list[int]]:
+        """Return the ids of each document of UTF-8, all in one call of the kernels."""
+        number = len(documents)
+        text = np.frombuffer(b"".join([*documents, bytes(PADDING)]), np.uint8)
+        ids = self.new_output(len(text))
+        start, out = text.ctypes.data, ids.ctypes.data
+        stops = start + np.cumsum(np.fromiter(map(len, documents), np.int64, number))
+        outs = np.empty(number + 1, np.int64)
+        done, end = 0, out
+        while done < number:
+            outcome = self._encode_documents(
+                *(self._address, start, stops.ctypes.data, done, number, end, trie),
+                outs.ctypes.data,
+            )
+            if outcome >= 0:
+                break
+            done = int(outs[number])
+            start = int(stops[done])
+            outs[done] = end = self._go_on(outcome, start, trie)
+            done += 1
+        ends = ((outs[:number] - out) >> self._id_shift).tolist()
+        listed = self._tables.listed(ids[: ends[-1] if ends else 0])
+        return [listed[first:last] for first, last in pairwise([0, *ends])]
 
     def _go_on(self, outcome: int, stop: int, trie: int) -> int:
         state = self._state

@@ -76,6 +76,26 @@ def encode_cached(state: int, start: int, stop: int, out: int, trie: int) -> int
 
 
 @shared
+def encode_documents(
+    state: int, start: int, stops: int, first: int, number: int, out: int, trie: int, outs: int
+) -> int:
+    """Encode documents `first` to `number`, which lie one behind the other, each by itself.
+
+    `stops` holds where each of them ends; where the ids of each end goes to `outs`, 8 bytes for
+    each. Returns `number`, or what is in the way: then `outs` has the document's index behind all.
+    """
+    for index in range(first, number):
+        stop = load8(stops + 8 * index)
+        out = encode_cached(state, start, stop, out, trie)
+        if out < 0:
+            store8(outs + 8 * number, index)
+            return out
+        store8(outs + 8 * index, out)
+        start = stop
+    return number
+
+
+@shared
 def seed_cache(state: int, start: int, ends: int, ids: int, number: int) -> int:
     """Put pretokens, which lie one behind the other, into the cache; there is room for them.
 

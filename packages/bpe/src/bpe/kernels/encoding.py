@@ -58,8 +58,7 @@ class KernelEncoder:
                 ids = encoder.encode_small(data, self._trie(specials))
                 self._idle.append(encoder)
                 return ids
-        listed: list[int] = self.encode_array(text, specials, errors).tolist()
-        return listed
+        return self._tables.listed(self.encode_array(text, specials, errors))
 
     def encode_array(
         self, text: str, specials: Sequence[str], errors: str, workers: int | None = None
@@ -81,6 +80,30 @@ class KernelEncoder:
             used += len(batch)
         ids.resize(used, refcheck=False)
         return ids
+
+    def encode_batch(
+        self, texts: Sequence[str], specials: Sequence[str], errors: str, workers: int | None = None
+    ) -> list[list[int]]:
+        """Return the ids of each text."""
+        check_errors(errors)
+        trie = self._trie(specials)
+
+        def encode(group: Sequence[str]) -> list[list[int]]:
+            try:
+                documents = [text.encode() for text in group]
+            except UnicodeEncodeError:
+                documents = ["".join(well_formed((text,), errors)).encode() for text in group]
+            encoder = self._take()
+            ids = encoder.encode_documents(documents, trie)
+            self._idle.append(encoder)
+            return ids
+
+        groups = [*_groups(texts, self._chunk_bytes // 4)]
+        workers = workers or min(available_cpus(), len(groups) // 8)
+        if workers <= 1 or len(groups) <= 1:
+            return [*chain.from_iterable(map(encode, groups))]
+        with ThreadPoolExecutor(workers) as executor:
+            return [*chain.from_iterable(executor.map(encode, groups))]
 
     def encode_file(
         self, text: TextFile, specials: Sequence[str], workers: int | None = None
@@ -200,6 +223,18 @@ class _Desk:
         """Read the next chunk; False if there is none."""
         self.text, self.length = read(self.text)
         return self.length > 0
+
+
+def _groups(texts: Sequence[str], length: int) -> Iterator[Sequence[str]]:
+    """Cut `texts` into parts, each of which ends as soon as it has so many characters."""
+    start = num_characters = 0
+    for end, text in enumerate(texts, start=1):
+        num_characters += len(text)
+        if num_characters >= length:
+            yield texts[start:end]
+            start, num_characters = end, 0
+    if start < len(texts):
+        yield texts[start:]
 
 
 def _raise_for_invalid(path: str | os.PathLike[str]) -> None:

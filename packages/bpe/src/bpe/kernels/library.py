@@ -37,7 +37,7 @@ LIBRARIES: Mapping[str, Mapping[str, tuple[str, ...]]] = MappingProxyType(
         },
         "tokenizer": {
             "bpe.kernels.pair_ranks": ("fill_pairs",),
-            "bpe.kernels.encode_cached": ("seed_cache", "encode_cached"),
+            "bpe.kernels.encode_cached": ("seed_cache", "encode_cached", "encode_documents"),
             "bpe.kernels.token_bytes": ("measure_tokens", "copy_tokens"),
         },
     }
