@@ -19,6 +19,8 @@ from nn.ffn import swiglu as swiglu
 from nn.kv_cache import KVCache as KVCache
 from nn.linear import Linear as Linear
 from nn.linear import linear as linear
+from nn.llama_export import export_llama as export_llama
+from nn.llama_import import load_llama as load_llama
 from nn.relu_squared import ReLUSquaredFFN as ReLUSquaredFFN
 from nn.relu_squared import relu_squared as relu_squared
 from nn.rms_norm import RMSNorm as RMSNorm

@@ -7,8 +7,6 @@ in a sibling directory, synced, and then renamed: a reader never sees half a fil
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -20,6 +18,7 @@ from torch import Tensor
 
 from contracts import contract
 from nn.config import ModelConfig
+from nn.staging import staging_directory, sync
 
 FORMAT = 1
 CONFIG_FILE = "config.json"
@@ -49,25 +48,19 @@ def write_model_directory(
         if not (config.tied_embeddings and name == "lm_head.weight")
     }
     text = json.dumps({"format": FORMAT, **asdict(config)}, indent=2) + "\n"
-    # The name is fixed, so that what a killed save left behind is removed by the next one.
-    staging = target.with_name(f".{target.name}.unfinished")
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
-    try:
+    with staging_directory(target) as staging:
         metadata = {"config": text, "sha256": _digest(stored)}
         save_file(stored, staging / WEIGHTS_FILE, metadata=metadata)
         (staging / CONFIG_FILE).write_text(text, encoding="utf-8")
         for path in (staging / WEIGHTS_FILE, staging / CONFIG_FILE, staging):
-            _sync(path)
+            sync(path)
         if target.is_dir():
             for name in (WEIGHTS_FILE, CONFIG_FILE):
                 (staging / name).replace(target / name)
-            _sync(target)
+            sync(target)
         else:
             staging.rename(target)
-        _sync(target.parent)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        sync(target.parent)
 
 
 @contract
@@ -82,7 +75,7 @@ def read_model_directory(
     text = _read_text(source / CONFIG_FILE)
     config = _parse_config(source / CONFIG_FILE, text)
     path = source / WEIGHTS_FILE
-    metadata, tensors = _read_tensors(path)
+    metadata, tensors = read_tensors(path)
     written_with = metadata.get("config")
     if written_with is not None and _parse_config(path, written_with) != config:
         raise ModelFileError(
@@ -102,25 +95,27 @@ def read_model_directory(
 
 @contract
 def check_fit(
-    directory: str | Path,
+    place: str | Path,
     expected: Mapping[str, Shaped[Tensor, "..."]],
     found: Mapping[str, Shaped[Tensor, "..."]],
 ) -> None:
-    """Raise `ModelFileError` unless `found` has the names and shapes of `expected`, in floats."""
-    path = Path(directory) / WEIGHTS_FILE
+    """Raise `ModelFileError` unless `found` has the names and shapes of `expected`, in floats.
+
+    `place` is the file or directory that they were found in.
+    """
     for name in expected:
         if name not in found:
-            raise ModelFileError(f"{path} lacks {name}, which {CONFIG_FILE} asks for")
+            raise ModelFileError(f"{place} lacks {name}, which {CONFIG_FILE} asks for")
     for name, tensor in found.items():
         if name not in expected:
-            raise ModelFileError(f"{path} holds {name}, which {CONFIG_FILE} has no place for")
+            raise ModelFileError(f"{place} holds {name}, which {CONFIG_FILE} has no place for")
         if tensor.shape != expected[name].shape:
             raise ModelFileError(
-                f"{path}: {name} has shape {tuple(tensor.shape)}, "
+                f"{place}: {name} has shape {tuple(tensor.shape)}, "
                 f"{CONFIG_FILE} says {tuple(expected[name].shape)}"
             )
         if not tensor.is_floating_point():
-            raise ModelFileError(f"{path}: {name} is {tensor.dtype}, not a floating-point type")
+            raise ModelFileError(f"{place}: {name} is {tensor.dtype}, not a floating-point type")
 
 
 def _read_text(path: Path) -> str:
@@ -150,7 +145,8 @@ def _parse_config(path: Path, text: str) -> ModelConfig:
         raise ModelFileError(f"{path}: {error}") from None
 
 
-def _read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Return the metadata and tensors of a safetensors file; raise `ModelFileError` for none."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -172,11 +168,3 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
         # As bytes, because numpy has no bfloat16.
         digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -18,7 +18,7 @@ from nn.embedding import Embedding
 from nn.kv_cache import KVCache
 from nn.linear import Linear
 from nn.rope import RotaryPositionalEmbedding
-from nn.saving import check_fit, read_model_directory, write_model_directory
+from nn.saving import WEIGHTS_FILE, check_fit, read_model_directory, write_model_directory
 from nn.soft_cap import soft_cap
 from nn.value_embedding import ValueEmbedding
 
@@ -153,8 +153,14 @@ class TransformerLM(Module):
         config, tensors = read_model_directory(directory, device=device)
         # Nothing is drawn at random only to be overwritten: tensors are named, then put in place.
         model = cls(config, device="meta")
-        check_fit(directory, model.state_dict(), tensors)
-        model.to_empty(device=device or "cpu")
-        model.load_state_dict(tensors, assign=True)
-        model._tie()
-        return model
+        check_fit(Path(directory) / WEIGHTS_FILE, model.state_dict(), tensors)
+        return model.with_weights(tensors, device=device)
+
+    def with_weights(
+        self, tensors: dict[str, Tensor], *, device: torch.device | str | None = None
+    ) -> Self:
+        """Return this model, made on "meta", with the tensors themselves as its weights."""
+        self.to_empty(device=device or "cpu")
+        self.load_state_dict(tensors, assign=True)
+        self._tie()
+        return self
