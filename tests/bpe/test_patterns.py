@@ -68,6 +68,15 @@ def test_ids_of_every_short_text_are_those_of_tiktokens_own_encoding(
     assert [*map(tokenizer.encode, texts)] == [*map(theirs.encode_ordinary, texts)]
 
 
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_tiktokens_own_spelling_is_the_named_pattern(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vocab = {byte: bytes([byte]) for byte in range(256)}
+    tokenizer = Tokenizer(vocab, [], pattern=published_pattern(name, monkeypatch))
+    assert tokenizer.pattern == name
+
+
 def test_llama3_leaves_the_last_line_break_by_itself() -> None:
     assert compile_pattern("llama3").findall("a\n ") == ["a", "\n", " "]
     assert compile_pattern("cl100k").findall("a\n ") == ["a", "\n "]

@@ -14,15 +14,8 @@ from typing import Any
 from bpe.atomic_file import write_atomically
 from bpe.byte_alphabet import parse_token, spell_token
 from bpe.gpt2_format import line_of_token, read_text, tokens_by_id
-from bpe.patterns import PATTERNS
+from bpe.patterns import PATTERNS, named_pattern
 from bpe.vocabulary import Vocabulary, VocabularyError, check_vocabulary
-
-# Other spellings of the named patterns in published files; each matches what the name matches.
-_SPELLINGS = {
-    r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+": "gpt2",
-    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+": "llama3",
-}
 
 
 def read_huggingface_file(path: str | PathLike[str]) -> Vocabulary:
@@ -125,11 +118,11 @@ def _read_pattern(pre_tokenizer: dict[str, Any] | None) -> str:
         expression = split["pattern"].get("Regex")
         if not isinstance(expression, str):
             raise VocabularyError("pre_tokenizer Split without a Regex cannot be expressed")
-        pattern = _SPELLINGS.get(expression, expression)
+        pattern = named_pattern(expression)
         keeps_matches = (split["behavior"], bool(split.get("invert"))) == ("Isolated", False)
         # What lies between matches would be dropped; the named patterns leave nothing between.
         drops_gaps = (split["behavior"], bool(split.get("invert"))) == ("Removed", True)
-        named = pattern in PATTERNS or pattern in PATTERNS.values()
+        named = pattern in PATTERNS
         if keeps_matches or (drops_gaps and named):
             return pattern
         kinds[0] = f"Split with behavior {split['behavior']!r:.40}"

@@ -60,6 +60,24 @@ PATTERNS: Mapping[str, str] = MappingProxyType(
     }
 )
 
+# Other spellings of the named patterns in published files; each matches what the name matches.
+_SPELLINGS: Mapping[str, str] = MappingProxyType(
+    {
+        r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+": "gpt2",
+        r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s": "gpt2",
+        r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+"
+        r"|\s++$|\s*[\r\n]|\s+(?!\S)|\s": "cl100k",
+        r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+        r"|\s*[\r\n]+|\s+(?!\S)|\s+": "llama3",
+        **{expression: name for name, expression in PATTERNS.items()},
+    }
+)
+
+
+def named_pattern(expression: str) -> str:
+    """Return the name of the pattern that `expression` spells, or `expression` if it has none."""
+    return _SPELLINGS.get(expression, expression)
+
 
 def compile_pattern(name_or_regex: str) -> regex.Pattern[str]:
     """Compile the pattern of that name, or the regular expression itself.

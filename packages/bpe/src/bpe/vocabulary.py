@@ -10,7 +10,7 @@ import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from bpe.patterns import PATTERNS, compile_pattern
+from bpe.patterns import compile_pattern, named_pattern
 from bpe.specials import check_specials
 
 
@@ -104,8 +104,7 @@ def check_vocabulary(
             raise VocabularyError(f"vocab has no token for byte 0x{byte:02x}")
     checked = _checked_merges(merges, ids)
     _check_gaps(tokens, frozenset(specials.values()))
-    named = {expression: name for name, expression in PATTERNS.items()}
-    return Vocabulary(tokens, checked, specials, named.get(pattern, pattern), ignore_merges)
+    return Vocabulary(tokens, checked, specials, named_pattern(pattern), ignore_merges)
 
 
 def check_special_texts(special_tokens: Iterable[str] | None) -> list[str]:
