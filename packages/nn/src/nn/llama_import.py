@@ -51,7 +51,8 @@ def load_llama(
     }
     if config.tied_embeddings:
         state["lm_head.weight"] = state["token_embeddings.weight"]
-    return model.with_weights(state, device=device)
+    model.adopt_weights(state, device=device)
+    return model
 
 
 def _read_config(path: Path) -> ModelConfig:

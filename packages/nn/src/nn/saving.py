@@ -145,7 +145,8 @@ def _parse_config(path: Path, text: str) -> ModelConfig:
         raise ModelFileError(f"{path}: {error}") from None
 
 
-def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+@contract
+def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Shaped[Tensor, "..."]]]:
     """Return the metadata and tensors of a safetensors file; raise `ModelFileError` for none."""
     from safetensors import SafetensorError, safe_open
 

@@ -1,11 +1,12 @@
 """The language model: embeddings, blocks, a last norm and the projection to the vocabulary."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 from torch.nn import Module, ModuleDict, ModuleList
 
@@ -154,13 +155,17 @@ class TransformerLM(Module):
         # Nothing is drawn at random only to be overwritten: tensors are named, then put in place.
         model = cls(config, device="meta")
         check_fit(Path(directory) / WEIGHTS_FILE, model.state_dict(), tensors)
-        return model.with_weights(tensors, device=device)
+        model.adopt_weights(tensors, device=device)
+        return model
 
-    def with_weights(
-        self, tensors: dict[str, Tensor], *, device: torch.device | str | None = None
-    ) -> Self:
-        """Return this model, made on "meta", with the tensors themselves as its weights."""
+    @contract
+    def adopt_weights(
+        self,
+        tensors: Mapping[str, Shaped[Tensor, "..."]],
+        *,
+        device: torch.device | str | None = None,
+    ) -> None:
+        """Take the tensors themselves as the weights of this model, which was made on "meta"."""
         self.to_empty(device=device or "cpu")
         self.load_state_dict(tensors, assign=True)
         self._tie()
-        return self
