@@ -13,6 +13,7 @@ from trainer.config import DataConfig
 from trainer.devices import resolve_device
 from trainer.display import Display
 from trainer.evaluation import evaluate, held_out_windows
+from trainer.export_command import ExportFlags, export
 from trainer.flags import parse, unknown_word
 from trainer.prepare import prepare
 from trainer.prepared import open_prepared
@@ -24,6 +25,7 @@ COMMANDS = {
     "prepare": "from text files: split them, train a tokenizer, encode",
     "evaluate": "measure a run's model on all of its validation text",
     "verify": "compare a run's checkpoints with their manifests",
+    "export": "write a run's model and tokenizer for transformers",
     "report": "compare runs: one page that needs no network, and pictures",
 }
 
@@ -84,6 +86,8 @@ def run_command(arguments: Sequence[str]) -> None:
         _evaluate(parse(rest, EvaluateFlags(), prog=prog))
     elif name == "verify":
         _verify(parse(rest, VerifyFlags(), prog=prog))
+    elif name == "export":
+        export(parse(rest, ExportFlags(), prog=prog))
     elif name == "report":
         report(parse(rest, ReportFlags(), prog=prog))
     else:
