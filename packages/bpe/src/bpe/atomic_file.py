@@ -5,6 +5,7 @@ process that is killed leaves at most its sibling behind; the next writer of tha
 """
 
 import contextlib
+import errno
 import glob
 import os
 import secrets
@@ -27,6 +28,9 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     block or of the writing (no space, no permission, ...) is raised again with `path` in it.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_SUFFIX}")
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        # The renaming would put a file in the place of a device or a pipe.
+        raise OSError(errno.EINVAL, "cannot write: not an ordinary file", str(path))
     try:
         remove_abandoned(path)
         with temporary.open("x+b") as file:
@@ -54,6 +58,15 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Write a whole file at once, by `atomic_file`."""
     with atomic_file(path) as file:
         file.write(data)
+
+
+def check_can_create(directory: Path) -> None:
+    """Raise OSError now if `directory` could not be made, or not be written in."""
+    nearest = next(path for path in [directory, *directory.absolute().parents] if path.exists())
+    if not nearest.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(nearest))
+    if not os.access(nearest, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(nearest))
 
 
 def remove_abandoned(path: Path) -> None:

@@ -5,6 +5,7 @@ import time
 from rich.console import Console
 
 from bpe.arguments import Column, Errors, Files, OutCounts, SpecialTokens, Workers
+from bpe.atomic_file import check_can_create
 from bpe.count_files import count_pretokens
 from bpe.engines import TrainingEngine
 from bpe.facts import memory_fact, plural
@@ -40,6 +41,7 @@ def count(
     start = time.perf_counter()
     if not files:
         raise ValueError("no files to count; give at least one, as in: bpe count book.txt ...")
+    check_can_create(out.parent)
     with Display(Console(stderr=True)) as display:
         found = count_pretokens(
             files,
@@ -51,6 +53,7 @@ def count(
             engine=engine,
             progress=lambda done, total: display.update("counting", done, total, "bytes"),
         )
+    out.parent.mkdir(parents=True, exist_ok=True)
     found.save(out)
     print_facts(
         {

@@ -152,35 +152,45 @@ def _checked(about: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read(name: str) -> tuple[dict[str, "NDArray[Any]"], dict[str, Any]]:
-    """Return the arrays and what is said about them."""
-    import zipfile
-    import zlib
+    """Return the arrays and what is said about them.
 
+    Without numpy's own reader, which raises many kinds of errors for damaged files.
+    """
+    import struct
+    import zipfile
+
+    arrays: dict[str, NDArray[Any]] = {}
+    with Path(name).open("rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                for key, dtype in _ARRAYS.items():
+                    member = archive.getinfo(f"{key}.npy")
+                    if member.compress_type != zipfile.ZIP_STORED:
+                        raise ValueError(f"{key} is compressed")
+                    arrays[key] = _as_array(archive.read(member), dtype)
+            about = json.loads(arrays.pop("about").tobytes())
+            if not isinstance(about, dict):
+                raise ValueError("about is no object")
+        except (
+            *(EOFError, KeyError, NotImplementedError, OSError, OverflowError),
+            *(RuntimeError, ValueError, struct.error, zipfile.BadZipFile),
+        ) as error:
+            reason = " ".join(str(error).split())
+            raise DamagedFileError(
+                f"{name}: not counts of bpe count, or damaged: {reason:.160}"
+            ) from None
+    return arrays, about
+
+
+def _as_array(data: bytes, dtype: str) -> "NDArray[Any]":
+    """Return the one axis that the bytes of an .npy file of that type hold."""
     import numpy as np
 
-    try:
-        with np.load(name, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in _ARRAYS}
-        for key, dtype in _ARRAYS.items():
-            if arrays[key].dtype.str != dtype or arrays[key].ndim != 1:
-                raise ValueError(f"{key} is {arrays[key].dtype}")
-        about = json.loads(arrays.pop("about").tobytes())
-        if not isinstance(about, dict):
-            raise ValueError("no fields")
-    except (OSError, MemoryError) as error:
-        # A size that was made up fits no memory, and no file.
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise DamagedFileError(f"{name}: {error}") from None
-    except (
-        *(AttributeError, EOFError, KeyError, NotImplementedError, RuntimeError),
-        *(TypeError, ValueError, zipfile.BadZipFile, zlib.error),
-    ) as error:
-        reason = " ".join(str(error).split())
-        raise DamagedFileError(
-            f"{name}: not a whole file of counts from bpe count: {reason:.160}"
-        ) from None
-    return arrays, about
+    start = 10 + int.from_bytes(data[8:10], "little")
+    header = data[:start]
+    if header[:8] != b"\x93NUMPY\x01\x00" or f"'descr': '{dtype}'".encode() not in header:
+        raise ValueError(f"{header!r:.40} is no array of {dtype}")
+    return np.frombuffer(data[start:], dtype)
 
 
 def _sha256(arrays: "dict[str, NDArray[Any]]", about: dict[str, Any]) -> str:

@@ -8,6 +8,8 @@ started here and ends with the work.
 import importlib
 import logging
 import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -95,9 +97,14 @@ def _cluster(ray: Any, workers: int | None) -> Iterator[int]:
 def _connect(ray: Any, workers: int | None) -> None:
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     address = os.environ.get("RAY_ADDRESS")
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=address or "auto", **quiet)
-    except ConnectionError as error:
+    except (ConnectionError, ValueError) as error:
         if address:
-            raise ValueError(f"RAY_ADDRESS={address}: no Ray cluster there: {error}") from None
+            reason = " ".join(str(error).split())
+            raise ValueError(f"RAY_ADDRESS={address}: no Ray cluster: {reason:.160}") from None
         ray.init(address="local", num_cpus=workers, include_dashboard=False, **quiet)
+    if threading.current_thread() is threading.main_thread():
+        # Ray sets one of its own, which would end this process with another exit code.
+        signal.signal(signal.SIGTERM, on_sigterm)

@@ -1,7 +1,5 @@
 """`bpe train`: learn a vocabulary from text files, or from what `bpe count` found in them."""
 
-import errno
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +17,7 @@ from bpe.arguments import (
     SpecialTokens,
     Workers,
 )
+from bpe.atomic_file import check_can_create
 from bpe.byte_stream import stored_size
 from bpe.engines import TrainingEngine
 from bpe.facts import longest, memory_fact, plural
@@ -73,7 +72,7 @@ def train(
         raise ValueError("FILES and --from-counts are two ways to train; give one of them")
     if not files and not from_counts:
         raise ValueError("no files to train on; give at least one, as in: bpe train book.txt ...")
-    _check_can_create(out)
+    check_can_create(out)
 
     with Display(Console(stderr=True)) as display:
         show = _shower(display)
@@ -151,12 +150,3 @@ def _sum_parts(
             f"{parts[0]}: counted with the pattern {counts.pattern!r}, not {pattern!r}"
         )
     return counts
-
-
-def _check_can_create(directory: Path) -> None:
-    """Raise OSError now if `directory` could not be written after the training."""
-    nearest = next(path for path in [directory, *directory.absolute().parents] if path.exists())
-    if not nearest.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(nearest))
-    if not os.access(nearest, os.W_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(nearest))
