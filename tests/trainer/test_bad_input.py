@@ -1,12 +1,15 @@
 """Bad input is one line on standard error, exit status 2, and nothing is written."""
 
+import re
 from pathlib import Path
 
 import pytest
-from trainer_jobs import start
+from trainer_jobs import losses, start
 
 from trainer import checkpoints
 from trainer.cli import exit_status, train_command
+from trainer.nonfinite import NonFiniteError
+from trainer.run_lock import RunLockedError
 
 
 @pytest.fixture(autouse=True)
@@ -103,7 +106,7 @@ def test_other_configuration_is_refused_setting_by_setting(
 def test_other_data_is_refused(finished_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--run-dir", str(finished_run), "--max-steps", "9", "--data.stories-bytes", "50000"]
     assert train_command(flags) == 2
-    assert "was made with other data" in capsys.readouterr().err
+    assert "was begun with other settings or data: the hash of tokenizer" in capsys.readouterr().err
 
 
 def test_run_cannot_become_shorter(finished_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,12 +114,73 @@ def test_run_cannot_become_shorter(finished_run: Path, capsys: pytest.CaptureFix
     assert "is at step 6, beyond max_steps=5" in line
 
 
-def test_corrupt_checkpoint_has_its_own_exit_status(
+def damage(run: Path, step: int, name: str = "optimizer.pt") -> Path:
+    """Flip one bit in a file of a checkpoint."""
+    path = run / f"checkpoints/step-{step:09d}" / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    return path
+
+
+def test_one_flipped_bit_takes_the_run_back_to_the_checkpoint_before(
     finished_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (finished_run / "checkpoints/step-000000006/optimizer.pt").write_bytes(b"hello")
+    damage(finished_run, 6, "model.safetensors")
+    assert train_command(["--run-dir", str(finished_run), "--max-steps", "8"]) == 0
+    captured = capsys.readouterr()
+    assert re.fullmatch(
+        r"train: checkpoint step-6 is corrupt: model\.safetensors SHA-256 is \w{12}\.\., "
+        r"manifest says \w{12}\.\.; using step-4\n",
+        captured.err,
+    )
+    assert "resumed from step 4 (verified)" in captured.out
+    aside = finished_run / "checkpoints/corrupt-step-000000006"
+    assert (aside / "model.safetensors").exists()
+    assert [step for step, _, _ in losses(finished_run)] == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+def test_run_whose_checkpoints_are_all_corrupt_is_not_begun_again(
+    finished_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damage(finished_run, 6)
+    damage(finished_run, 4, "model.safetensors")
     line = fails(capsys, "--run-dir", str(finished_run), "--max-steps", "9", status=3)
-    assert "step-000000006 is corrupt: optimizer.pt has 5 bytes" in line
+    assert "step-6 is corrupt: optimizer.pt SHA-256" in line
+    assert "step-4 is corrupt: model.safetensors SHA-256" in line
+    assert "--resume never" in line
+
+
+def test_run_with_nothing_but_checkpoints_set_aside_is_not_begun_again(
+    finished_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for step in (4, 6):
+        path = finished_run / f"checkpoints/step-{step:09d}"
+        path.rename(path.with_name(f"corrupt-{path.name}"))
+    line = fails(capsys, "--run-dir", str(finished_run), "--max-steps", "9", status=3)
+    assert "corrupt-step-000000006 was set aside earlier" in line
+
+
+def test_other_settings_are_accepted_on_request(
+    finished_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--max-steps", "7", "--optimizer.lr", "0.5", "--resume", "anyway"]
+    assert train_command(["--run-dir", str(finished_run), *flags]) == 0
+    captured = capsys.readouterr()
+    assert "optimizer.lr=0.01 there and 0.5 here; going on all the same" in captured.err
+    assert "resumed from step 6 (verified)" in captured.out
+
+
+def test_what_a_kill_left_behind_is_removed_and_counted(
+    finished_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left = finished_run / "checkpoints/.unfinished-step-000000008"
+    left.mkdir()
+    (left / "model.safetensors").write_bytes(b"half")
+    assert train_command(["--run-dir", str(finished_run), "--max-steps", "7"]) == 0
+    told = "resumed from step 6 (verified); removed 1 unfinished checkpoint\n"
+    assert told in capsys.readouterr().out
+    assert not left.exists()
 
 
 @pytest.mark.parametrize(
@@ -127,6 +191,9 @@ def test_corrupt_checkpoint_has_its_own_exit_status(
         (OSError(28, "no space"), 4),
         (MemoryError(), 4),
         (checkpoints.CorruptCheckpointError("x"), 3),
+        (checkpoints.SaveError("cannot save"), 4),
+        (RunLockedError("in use"), 2),
+        (NonFiniteError("nan"), 1),
         (RuntimeError("a mistake of ours"), None),
     ],
 )

@@ -6,7 +6,7 @@ import torch
 
 from nn import ModelConfig, TransformerLM
 from optim import AdamW
-from trainer import checkpoints
+from trainer import checkpoints, retention
 from trainer.checkpoints import CorruptCheckpointError, Counters
 
 
@@ -102,7 +102,7 @@ def test_flipped_bit_is_found(tmp_path: Path, name: str) -> None:
     content = bytearray((path / name).read_bytes())
     content[len(content) // 2] ^= 1
     (path / name).write_bytes(content)
-    with pytest.raises(CorruptCheckpointError, match=rf"{name} has SHA-256 \w+\.\., its manifest"):
+    with pytest.raises(CorruptCheckpointError, match=rf"{name} SHA-256 is \w+\.\., manifest says"):
         checkpoints.verify(path)
 
 
@@ -143,14 +143,14 @@ def test_unfinished_checkpoint_is_no_checkpoint_and_is_removed(tmp_path: Path) -
     left.mkdir()
     (left / "model.safetensors").write_bytes(b"half")
     assert [p.name for p in checkpoints.steps(tmp_path)] == ["step-000000003"]
-    assert checkpoints.remove_unfinished(tmp_path) == 1
+    assert retention.tidy(tmp_path) == 1
     assert not left.exists()
 
 
 def test_last_checkpoints_are_kept(tmp_path: Path) -> None:
     for step in (2, 3, 5, 7):
         saved(tmp_path, step)
-    checkpoints.keep_last(tmp_path, 2)
+    assert retention.keep(tmp_path, 2) == []
     assert [p.name[-1] for p in checkpoints.steps(tmp_path)] == ["5", "7"]
 
 

@@ -3,13 +3,13 @@ from pathlib import Path
 
 import pytest
 
+from trainer.cli import value_of
 from trainer.config import DataConfig, TrainConfig, to_mapping
 from trainer.flags import (
     config_from_mapping,
     nearest,
     parse_train_config,
     split_arguments,
-    value_of,
 )
 from trainer.presets import PRESETS
 

@@ -2,44 +2,47 @@
 
     checkpoints/step-000001000/
         model.safetensors   the weights
-        optimizer.pt        the optimizers' states and the run's counters: tensors and plain data
-        MANIFEST.json       size and SHA-256 of both, and the hashes of config, tokenizer and data
+        optimizer.pt        optimizers, counters, generators: tensors and plain data
+        MANIFEST.json       size and SHA-256 of both, the hashes of config, tokenizer and data
 
 A checkpoint is written to a temporary sibling, every file is flushed to the disk, and the sibling
 is renamed once. A kill at any moment therefore leaves the checkpoint before it, or this one.
 The manifest finds damage. It is no signature: whoever can write here can write a manifest too.
 """
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch.nn import Module
 from torch.optim import Optimizer
 
-FORMAT = 1
+from trainer import restoring
+from trainer.archives import CorruptCheckpointError as CorruptCheckpointError
+from trainer.archives import check_archive, load_plain
+from trainer.restoring import Counters as Counters
+
+FORMAT = 2
 MODEL, OPTIMIZER, MANIFEST = "model.safetensors", "optimizer.pt", "MANIFEST.json"
-PREFIX, UNFINISHED = "step-", ".unfinished-"
+PREFIX = "step-"
+# Being written, and the older of two of one step while the newer takes its name.
+UNFINISHED, REPLACED = ".unfinished-", ".replaced-"
+# What the two archives and the manifest take beside the tensors themselves, per tensor.
+OVERHEAD = 1024
 
 
-@dataclass(frozen=True)
-class Counters:
-    """How far a run has come: steps taken, tokens seen, seconds in the loop."""
-
-    step: int
-    tokens: int
-    seconds: float
-
-
-class CorruptCheckpointError(ValueError):
-    """A checkpoint whose files are not those that its manifest describes."""
+class SaveError(OSError):
+    """A checkpoint that could not be written; those before it are as they were."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class Checkpoint:
     step: int
     identity: Mapping[str, str]
     """Hashes of what the checkpoint belongs to: config, tokenizer, data."""
+    val_loss: float | None
+    """The validation loss of these very weights, where they were evaluated."""
 
 
 def save(
@@ -59,36 +64,48 @@ def save(
     *,
     counters: Counters,
     identity: Mapping[str, str],
+    val_loss: float | None = None,
 ) -> Path:
-    """Write a checkpoint below `root`; return its directory.
+    """Write a checkpoint below the directory `root`; return its directory.
 
-    It replaces one of the same step, which a longer run may have left after being cut back.
+    It replaces one of the same step, which a longer run may have left after being cut back. Raises
+    SaveError if it cannot be written, and RuntimeError, before anything is, for numbers that are
+    not finite, which no run could go on from.
     """
-    root.mkdir(parents=True, exist_ok=True)
+    weights = restoring.collect_weights(model)
+    state = restoring.collect_state(model, optimizers, counters)
+    tensors = weights | restoring.state_tensors(state["optimizers"])
+    if bad := restoring.first_not_finite(tensors):
+        raise RuntimeError(f"step {counters.step} is not saved: {bad} holds numbers not finite")
     final = root / f"{PREFIX}{counters.step:09d}"
     temporary = root / f"{UNFINISHED}{final.name}"
-    if temporary.exists():
-        shutil.rmtree(temporary)
-    temporary.mkdir()
-    save_file(_weights(model), temporary / MODEL)
-    torch.save(
-        {"optimizers": [o.state_dict() for o in optimizers], "counters": asdict(counters)},
-        temporary / OPTIMIZER,
-    )
-    manifest = {
-        "format": FORMAT,
-        "step": counters.step,
-        "files": {name: _describe(temporary / name) for name in (MODEL, OPTIMIZER)},
-        "identity": dict(identity),
-    }
-    (temporary / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
-    for name in (MODEL, OPTIMIZER, MANIFEST):
-        _flush(temporary / name)
-    _flush(temporary)
-    if final.exists():
-        shutil.rmtree(final)
-    temporary.rename(final)
-    _flush(root)
+    needed = sum(tensor.nbytes + OVERHEAD for tensor in tensors.values())
+    try:
+        # A disk that is filled to the brim stops more than this run.
+        if shutil.disk_usage(root).free < needed:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        delete(temporary)
+        temporary.mkdir()
+        save_file(weights, temporary / MODEL)
+        _flush(temporary / MODEL)
+        with (temporary / OPTIMIZER).open("wb") as file:
+            torch.save(state, file)
+        _flush(temporary / OPTIMIZER)
+        manifest = {
+            "format": FORMAT,
+            "step": counters.step,
+            "val_loss": val_loss,
+            "files": {name: _describe(temporary / name) for name in (MODEL, OPTIMIZER)},
+            "identity": dict(identity),
+        }
+        (temporary / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+        _flush(temporary / MANIFEST)
+        _flush(temporary)
+        _rename(temporary, final)
+    except (OSError, SafetensorError) as error:
+        with contextlib.suppress(OSError):
+            delete(temporary)
+        raise SaveError(_why_not_saved(root, counters.step, needed, error)) from error
     return final
 
 
@@ -97,74 +114,102 @@ def steps(root: Path) -> list[Path]:
     return sorted(path for path in root.glob(f"{PREFIX}*") if path.is_dir())
 
 
-def remove_unfinished(root: Path) -> int:
-    """Remove what killed processes left behind; return how many there were."""
-    left = list(root.glob(f"{UNFINISHED}*"))
-    for path in left:
-        shutil.rmtree(path)
-    return len(left)
-
-
-def keep_last(root: Path, count: int) -> None:
-    """Remove all but the last `count` checkpoints, the earliest first."""
-    for path in steps(root)[:-count]:
-        shutil.rmtree(path)
+def delete(directory: Path) -> None:
+    """Delete a directory if there is one."""
+    if directory.exists():
+        shutil.rmtree(directory)
 
 
 def verify(directory: Path) -> Checkpoint:
-    """Compare a checkpoint with its manifest.
+    """Compare a checkpoint with its manifest, and its archive with what an archive may hold.
 
     Raises CorruptCheckpointError that names the first file of the wrong size or hash.
     """
+    step = directory.name.removeprefix(PREFIX).lstrip("0") or "0"
+    corrupt = f"checkpoint step-{step} is corrupt:"
     try:
         manifest: Any = json.loads((directory / MANIFEST).read_bytes())
+        if manifest["format"] != FORMAT:
+            raise ValueError(f"format is {manifest['format']!r:.20}, this version reads {FORMAT}")
         described = [(name, manifest["files"][name]) for name in (MODEL, OPTIMIZER)]
         expected = [(name, int(d["size"]), str(d["sha256"])) for name, d in described]
-        checkpoint = Checkpoint(directory, int(manifest["step"]), dict(manifest["identity"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        val_loss = None if manifest["val_loss"] is None else float(manifest["val_loss"])
+        identity = {str(key): str(value) for key, value in manifest["identity"].items()}
+        checkpoint = Checkpoint(directory, int(manifest["step"]), identity, val_loss)
+        if directory.name != f"{PREFIX}{checkpoint.step:09d}":
+            raise ValueError(f"it is of step {checkpoint.step}")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        reason = f"{type(error).__name__}: {error!s:.200}"
         raise CorruptCheckpointError(
-            f"checkpoint {directory} is corrupt: its {MANIFEST} cannot be read "
-            f"({type(error).__name__}: {error})"
+            f"{corrupt} its {MANIFEST} cannot be read ({reason})"
         ) from None
     for name, size, sha256 in expected:
         path = directory / name
-        found = path.stat().st_size if path.exists() else 0
+        found = path.stat().st_size if path.is_file() else 0
         if found != size:
             raise CorruptCheckpointError(
-                f"checkpoint {directory} is corrupt: {name} has {found:,} bytes, "
-                f"its manifest says {size:,}"
+                f"{corrupt} {name} has {found:,} bytes, manifest says {size:,}"
             )
         digest = _sha256(path)
         if digest != sha256:
             raise CorruptCheckpointError(
-                f"checkpoint {directory} is corrupt: {name} has SHA-256 {digest[:12]}.., "
-                f"its manifest says {sha256[:12]}.."
+                f"{corrupt} {name} SHA-256 is {digest[:12]}.., manifest says {sha256[:12]}.."
             )
+    with (directory / OPTIMIZER).open("rb") as file:
+        check_archive(file, f"{corrupt} {OPTIMIZER}", "optimizer")
     return checkpoint
 
 
 def restore(checkpoint: Checkpoint, model: Module, optimizers: Sequence[Optimizer]) -> Counters:
-    """Load a verified checkpoint into `model` and `optimizers`; return the run's counters."""
-    weights = load_file(checkpoint.directory / MODEL)
-    # A tied weight is stored under one of its names.
-    names = {id(p): name for name, p in model.state_dict(keep_vars=True).items()}
-    missing = set(names.values()) - weights.keys()
-    if missing or not weights.keys() <= model.state_dict().keys():
+    """Load a verified checkpoint into `model` and `optimizers`; return the run's counters.
+
+    Raises CorruptCheckpointError, before anything is touched, for a state that does not fit them.
+    """
+    where = f"checkpoint {checkpoint.directory}"
+    try:
+        weights = load_file(checkpoint.directory / MODEL)
+    except SafetensorError as error:
+        raise CorruptCheckpointError(f"{where}: {MODEL}: {error!s:.200}") from None
+    state = load_plain(checkpoint.directory / OPTIMIZER)
+    restoring.check_weights(where, weights, model)
+    counters = restoring.check_state(where, state, optimizers)
+    if counters.step != checkpoint.step:
         raise CorruptCheckpointError(
-            f"checkpoint {checkpoint.directory} holds other weights than the model: "
-            f"{sorted(set(names.values()) ^ weights.keys())[0]!r} is on one side only"
+            f"{where} is of step {counters.step}, its manifest says {checkpoint.step}"
         )
-    model.load_state_dict(weights, strict=False)
-    state = torch.load(checkpoint.directory / OPTIMIZER, map_location="cpu", weights_only=True)
-    for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
-        optimizer.load_state_dict(saved)
-    return Counters(**state["counters"])
+    restoring.apply(weights, state, model, optimizers)
+    return counters
 
 
-def _weights(model: Module) -> dict[str, torch.Tensor]:
-    """Return the state dict with every tensor once: safetensors refuses shared memory."""
-    unique = {id(p): (name, p) for name, p in model.state_dict(keep_vars=True).items()}
-    return {name: p.detach().contiguous() for name, p in unique.values()}
+def _rename(temporary: Path, final: Path) -> None:
+    """Give a finished checkpoint its name, so that at every moment it or an older one has it.
+
+    Between the two renames below, `retention.tidy` finds the older one of the same step.
+    """
+    older = final.with_name(f"{REPLACED}{final.name}")
+    if final.is_dir():
+        delete(older)
+        final.rename(older)
+    temporary.rename(final)
+    _flush(final.parent)
+    delete(older)
+
+
+def _why_not_saved(root: Path, step: int, needed: int, error: Exception) -> str:
+    reason = " ".join(str(error).split())
+    number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, OSError) and error.filename:
+        reason = f"{error.strerror}: {error.filename}"
+    if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in reason:
+        free = shutil.disk_usage(root).free
+        reason = f"needs {_megabytes(needed)}, {_megabytes(free)} free"
+    saved = steps(root)
+    kept = f"step {int(saved[-1].name.removeprefix(PREFIX))} is intact" if saved else "no other is"
+    return f"cannot save step {step}: {reason}; {kept}"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.{0 if size >= 1e7 else 1}f} MB"
 
 
 def _describe(path: Path) -> dict[str, int | str]:

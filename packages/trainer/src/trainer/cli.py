@@ -1,7 +1,8 @@
 """The commands `train` and `trainer`: flags in, one-line errors out.
 
-Exit status: 0, 2 for bad input, 3 for a corrupt checkpoint, 4 for a full disk or too little memory,
-130 after Ctrl-C. `GROUNDUP_TRACEBACK=1` in the environment shows where an error came from.
+Exit status: 0, 1 for a loss that is not finite, 2 for bad input, 3 for a corrupt checkpoint, 4 for
+a full disk or too little memory; after a signal 128 and its number: 130 SIGINT, 138 SIGUSR1, 143
+SIGTERM. `GROUNDUP_TRACEBACK=1` in the environment shows where an error came from.
 
 What needs torch is imported late, so that a terminal says at once that something is happening.
 """
@@ -15,6 +16,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from trainer import run_lock
+from trainer.signals import StopRequested
 
 if TYPE_CHECKING:
     from trainer.config import TrainConfig
@@ -63,6 +67,9 @@ def sleep_between_parallel_regions() -> None:
 
 def train(arguments: Sequence[str]) -> None:
     """Read the command line and train."""
+    if directory := value_of("--run-dir", arguments):
+        # Known before torch is loaded, which takes seconds.
+        run_lock.check_free(Path(directory))
     with loading():
         from trainer.display import Display
         from trainer.flags import parse_train_config, split_arguments
@@ -86,7 +93,7 @@ def starting_point(preset: str | None, flags: Sequence[str]) -> "tuple[str, Trai
 
     That is the preset; or, if none is named and the run directory holds a run, its configuration.
     """
-    from trainer.flags import config_from_mapping, unknown_word, value_of
+    from trainer.flags import config_from_mapping, unknown_word
     from trainer.presets import DEFAULT_PRESET, PRESETS
     from trainer.run_directory import RunDirectory, read_json
 
@@ -105,6 +112,16 @@ def starting_point(preset: str | None, flags: Sequence[str]) -> "tuple[str, Trai
     return name, PRESETS[name]
 
 
+def value_of(flag: str, arguments: Sequence[str]) -> str | None:
+    """Return the value that a command line gives to `flag`, None where it gives none."""
+    found = None
+    for index, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if name.replace("_", "-") == flag:
+            found = value if equals else "".join(arguments[index + 1 : index + 2])
+    return found
+
+
 def guarded(name: str, command: Callable[[], None]) -> int:
     """Run a command; turn what a person can mend into one line on standard error."""
     # What the tokenizer would log is shown by our own display.
@@ -114,6 +131,9 @@ def guarded(name: str, command: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         return 130
+    except StopRequested as stop:
+        print(f"{name}: {stop}", file=sys.stderr)
+        return stop.exit_status
     except (ValueError, OSError, MemoryError, RuntimeError) as error:
         status = exit_status(error)
         if status is None or os.environ.get("GROUNDUP_TRACEBACK"):
@@ -125,13 +145,19 @@ def guarded(name: str, command: Callable[[], None]) -> int:
 
 def exit_status(error: BaseException) -> int | None:
     """Return the exit status for an error, or None for one that is a mistake of ours."""
+    if isinstance(error, run_lock.RunLockedError):
+        return 2
+    # Imported late: the line above has to be quick.
     from torch import OutOfMemoryError
 
-    from trainer.checkpoints import CorruptCheckpointError
+    from trainer.checkpoints import CorruptCheckpointError, SaveError
+    from trainer.nonfinite import NonFiniteError
 
+    if isinstance(error, NonFiniteError):
+        return 1
     if isinstance(error, CorruptCheckpointError):
         return 3
-    if isinstance(error, MemoryError | OutOfMemoryError):
+    if isinstance(error, MemoryError | OutOfMemoryError | SaveError):
         return 4
     if isinstance(error, OSError):
         return 4 if error.errno in (errno.ENOSPC, errno.EDQUOT) else 2

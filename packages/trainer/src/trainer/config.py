@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nn import ModelConfig
+from trainer.mixture import check_weights
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,10 @@ class DataConfig:
     """Size of the vocabulary; 257 is bytes and one special token, without merges."""
     special_token: str = "<|endoftext|>"
     """Separates documents; text files may contain it."""
+    weights: tuple[float, ...] = ()
+    """How often a sequence comes from each file of the corpus, in proportion: 3 1 draws three of
+    four from the first. Without them, long files are drawn from more often. With them, the end of
+    each file is kept for validation."""
     windows: Literal["anywhere", "documents"] = "anywhere"
     """Where sequences begin; documents: not in the first window's length of a document, but at its
     beginning, in training and evaluation. Short documents are then never read from their middle."""
@@ -57,6 +62,14 @@ class DataConfig:
             raise ValueError(f"data.stories_bytes={self.stories_bytes} is negative")
         if not self.special_token:
             raise ValueError("data.special_token='' is empty: documents need a separator")
+        check_weights(self.weights)
+        if self.weights and self.corpus and len(self.weights) != len(self.corpus):
+            raise ValueError(
+                f"data.weights has {len(self.weights)} numbers, but data.corpus has "
+                f"{len(self.corpus)} file(s): give one weight for each"
+            )
+        if self.weights and not self.corpus and self.tokens is None:
+            raise ValueError("data.weights has no effect without data.corpus or data.tokens")
 
 
 @dataclass(frozen=True)
@@ -188,8 +201,12 @@ class TrainConfig:
     """bf16: products in bfloat16 by autocast; weights and optimizer stay in float32."""
     compile: Literal["auto", "on", "off"] = "auto"
     """torch.compile the model; auto does so on CUDA."""
-    resume: Literal["auto", "never"] = "auto"
-    """auto: go on from the run directory's last checkpoint; never: set the old run aside."""
+    resume: Literal["auto", "never", "anyway"] = "auto"
+    """auto: go on from the run directory's last good checkpoint; never: set the old run aside;
+    anyway: go on although settings or data are others than the run was begun with."""
+    on_nonfinite: Literal["stop", "skip"] = "stop"
+    """What to do at a loss or gradient that is NaN or infinite, before it reaches the weights: stop
+    and save, or leave the update out and count it."""
     log_every: int = 10
     """Steps between two lines of metrics.jsonl."""
     objective: str = ""

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import tyro
 
+from sampling.flags import unboxed
 from trainer.config import TrainConfig, flatten, to_mapping
 
 Config = TypeVar("Config")
@@ -91,16 +92,6 @@ def split_arguments(arguments: Sequence[str]) -> tuple[str | None, Path | None, 
     return preset, file, rest
 
 
-def value_of(flag: str, arguments: Sequence[str]) -> str | None:
-    """Return the value that a command line gives to `flag`, None where it gives none."""
-    found = None
-    for index, argument in enumerate(arguments):
-        name, equals, value = argument.partition("=")
-        if name.replace("_", "-") == flag:
-            found = value if equals else "".join(arguments[index + 1 : index + 2])
-    return found
-
-
 def parse(arguments: Sequence[str], base: Config, *, prog: str, description: str = "") -> Config:
     """Parse flags over the dataclass instance `base`, with errors as one-line ValueErrors.
 
@@ -120,7 +111,9 @@ def parse(arguments: Sequence[str], base: Config, *, prog: str, description: str
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        raise ValueError(_one_line(errors.getvalue())) from None
+        message = unboxed(errors.getvalue())
+        message = re.sub(r"^Error parsing (?!--)[\w.]+: ", "", message)
+        raise ValueError(message) from None
     if unknown:
         raise ValueError(_unknown_argument(unknown[0], base))
     return config
@@ -195,19 +188,6 @@ def _unknown_argument(argument: str, base: Any) -> str:
     if suggestion is None:
         return f"unknown flag {flag!r}: see --help"
     return f"unknown flag {flag!r}: did you mean '--{suggestion.replace('_', '-')}'?"
-
-
-def _one_line(box: str) -> str:
-    """Take the message out of the box that tyro draws round it."""
-    message: list[str] = []
-    for line in box.splitlines():
-        text = line.strip("│ ").rstrip()
-        if text and set(text) <= set("─"):
-            break
-        if not text.startswith(("╭", "╰")) and text:
-            message.append(text)
-    joined = " ".join(message)
-    return re.sub(r"^Error parsing (?!--)[\w.]+: ", "", joined)
 
 
 def _reconcile(config: TrainConfig, given: set[str]) -> TrainConfig:

@@ -3,8 +3,12 @@
 Everything that a step depends on is the state of model and optimizers, and the step's number: the
 sequences, the rates and the samples follow from it. So a run that goes on from a checkpoint
 computes what it would have computed without the interruption; on a CPU bit by bit.
+
+A signal may come at any time. The loop asks for it by `stop.check`, which raises, at every place
+where it can stop; a step counts when its update is done, and one that is cut off is taken again.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,9 +19,9 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from contracts import contract
-from nn import TransformerLM, cross_entropy
+from nn import TransformerLM
 from optim import clip_grad_norm
-from trainer import checkpoints
+from trainer import checkpoints, nonfinite
 from trainer.batches import SequenceSampler, document_starts, gather_windows
 from trainer.config import TrainConfig
 from trainer.devices import autocast, flops_utilization, should_compile
@@ -27,6 +31,8 @@ from trainer.optimization import build_optimizers, learning_rate_factor, set_lea
 from trainer.prepared import PreparedData
 from trainer.run_directory import RunDirectory
 from trainer.samples import Sampler
+from trainer.saver import Saver
+from trainer.signals import StopSignals
 from trainer.training_screen import TrainingScreen
 
 # Samples after the last step: one can be lucky.
@@ -56,18 +62,27 @@ def train(
     *,
     identity: dict[str, str],
     resume_from: checkpoints.Checkpoint | None = None,
+    stop: StopSignals | None = None,
 ) -> Outcome:
     """Take the steps from the checkpoint (or from the start) to `config.max_steps`.
 
     Writes metrics, samples, checkpoints and the model to the run directory on the way. `identity`
-    goes into the checkpoints.
+    goes into the checkpoints. Raises StopRequested after a signal, and NonFiniteError before an
+    update that would spoil the weights; the last good step has been saved then.
     """
+    stop = stop or StopSignals()
     # The first optimizer of a process makes torch load its compiler, which takes seconds.
     with display.progress("getting ready"):
-        model, forward, optimizers = build(config, device)
+        model, optimizers = build(config, device)
+        # Nothing here draws from torch's own generator; layers of yours may.
+        torch.manual_seed(config.seed)
         done = checkpoints.Counters(step=0, tokens=0, seconds=0.0)
         if resume_from is not None:
             done = checkpoints.restore(resume_from, model, optimizers)
+    forward: Callable[[Tensor], Tensor] = model
+    loss_of: Callable[[Tensor, Tensor], Tensor] = model.loss
+    if should_compile(config.compile, device):
+        forward, loss_of = torch.compile(model), torch.compile(model.loss)
     parameters = list(model.parameters())
     context_length = config.model.context_length
     separator = data.separator(config.data)
@@ -77,52 +92,96 @@ def train(
     )
     held_out = held_out_windows(data.valid, context_length, separator)
     texts = Sampler(model, data.tokenizer, config.sample, config.data.special_token, data.valid)
-    run.cut_back(done.step)
-    step, tokens = done.step, done.tokens
+    saver = Saver(
+        run.checkpoints,
+        model,
+        optimizers,
+        identity=identity,
+        keep=config.checkpoint.keep,
+        warn=lambda text: display.detail(text, "yellow"),
+    )
+    step, tokens, skipped = done.step, done.tokens, done.skipped
+    # A signal may have cut off the evaluation or the sample of the last step; they are made up for.
+    unfinished = done.unfinished
+    run.cut_back(step - unfinished)
+    row = done.row if unfinished else run.last_metrics()
     begun = time.perf_counter() - done.seconds
-    row = run.last_metrics()
     samples: list[str] = []
 
-    with TrainingScreen(display, config.max_steps, done.step) as screen:
+    def counters() -> checkpoints.Counters:
+        seconds = time.perf_counter() - begun
+        return checkpoints.Counters(
+            step, tokens, seconds, skipped, unfinished, row if unfinished else {}
+        )
+
+    def show_evaluation(windows_done: int, windows: int) -> None:
+        stop.check()
+        screen.evaluating(windows_done, windows)
+
+    with (
+        TrainingScreen(display, config.max_steps, done.step) as screen,
+        stop.deferred(),
+        saver.last_good_step(done, counters),
+    ):
         if step == 0 and config.sample.every:
-            samples = [texts.write(seed=config.seed)]
+            samples = [texts.write(seed=config.seed, check=stop.check)]
             run.append_samples(0, samples)
             screen.sample(0, samples[0])
         interval_begun, interval_tokens = time.perf_counter(), 0
-        while step < config.max_steps:
-            starts = sequences.starts(step := step + 1)
-            inputs, targets = gather_windows(data.train, starts, context_length, device)
-            loss = accumulate_gradients(forward, inputs, targets, config, device)
-            grad_norm = clip_grad_norm(parameters, config.optimizer.max_grad_norm)
-            factor = learning_rate_factor(step, config.schedule, config.max_steps)
-            set_learning_rates(optimizers, factor)
-            for optimizer in optimizers:
-                optimizer.step()
-                optimizer.zero_grad()
-            tokens += config.tokens_per_step
-            interval_tokens += config.tokens_per_step
-            screen.step(step)
+        while step < config.max_steps or unfinished:
+            stop.check()
+            if not unfinished:
+                starts = sequences.starts(step + 1)
+                inputs, targets = gather_windows(data.train, starts, context_length, device)
+                mean = accumulate_gradients(loss_of, inputs, targets, config, device, stop.check)
+                factor = learning_rate_factor(step + 1, config.schedule, config.max_steps)
+                set_learning_rates(optimizers, factor)
+                # The only place where the loop waits for the device; nothing is scaled yet.
+                norm = clip_grad_norm(parameters, math.inf)
+                loss, grad_norm = torch.stack([mean, norm]).tolist()
+                if math.isfinite(loss + grad_norm):
+                    if grad_norm > config.optimizer.max_grad_norm:
+                        clip_grad_norm(parameters, config.optimizer.max_grad_norm)
+                    for optimizer in optimizers:
+                        optimizer.step()
+                else:
+                    rate = optimizers[0].param_groups[0]["lr"]
+                    found = nonfinite.describe(model, step + 1, loss, grad_norm, rate)
+                    if config.on_nonfinite == "stop" or nonfinite.bad_weight(model):
+                        raise nonfinite.NonFiniteError(found)
+                    display.detail(f"skipped {found}", "yellow")
+                    skipped += 1
+                for optimizer in optimizers:
+                    optimizer.zero_grad()
+                step += 1
+                tokens += config.tokens_per_step
+                interval_tokens += config.tokens_per_step
+                screen.step(step)
 
             last = step == config.max_steps
             evaluating = last or step % config.eval.every == 0
             sampling = last or bool(config.sample.every and step % config.sample.every == 0)
             saving = last or step % config.checkpoint.every == 0
-            if evaluating or step % config.log_every == 0:
-                row = {"step": step, "tokens": tokens, "seconds": 0.0, "train_loss": loss.item()}
-                # Reading the loss has waited for the device, so the clock is right from here.
+            if not unfinished and (evaluating or step % config.log_every == 0):
                 now = time.perf_counter()
                 speed = interval_tokens / (now - interval_begun)
                 interval_begun, interval_tokens = now, 0
-                row |= {
+                row = {
+                    "step": step,
+                    "tokens": tokens,
                     "seconds": round(now - begun, 3),
+                    "train_loss": loss,
                     "learning_rate": optimizers[0].param_groups[0]["lr"],
-                    "grad_norm": grad_norm.item(),
+                    "grad_norm": grad_norm,
                     "tokens_per_second": round(speed, 1),
                 }
+                if skipped:
+                    row["skipped"] = skipped
                 utilization = flops_utilization(speed, config.model, device, config.precision)
                 if utilization is not None:
                     row["mfu"] = round(utilization, 4)
                 screen.numbers(row)
+            unfinished = evaluating or sampling
             if evaluating:
                 windows = config.eval.final_windows if last else config.eval.windows
                 with autocast(config.precision, device):
@@ -132,23 +191,21 @@ def train(
                         held_out.at_most(windows),
                         batch_size=config.batch_size // config.gradient_accumulation,
                         device=device,
-                        progress=screen.evaluating,
+                        progress=show_evaluation,
                     )
                 model.save(run.model)
                 screen.evaluation(row)
+                saving = saving or row["val_loss"] < saver.best_loss
             if row.get("step") == step:
                 run.append_metrics(row)
             if sampling:
-                count = LAST_SAMPLES if last else 1
-                samples = [texts.write(seed=config.seed + index) for index in range(count)]
+                seeds = range(config.seed, config.seed + (LAST_SAMPLES if last else 1))
+                samples = [texts.write(seed=seed, check=stop.check) for seed in seeds]
                 run.append_samples(step, samples)
                 screen.sample(step, samples[0])
+            unfinished = False
             if saving:
-                counters = checkpoints.Counters(step, tokens, time.perf_counter() - begun)
-                checkpoints.save(
-                    run.checkpoints, model, optimizers, counters=counters, identity=identity
-                )
-                checkpoints.keep_last(run.checkpoints, config.checkpoint.keep)
+                saver.save(counters(), row["val_loss"] if evaluating else None)
             if evaluating or sampling or saving:
                 # Their time is not the steps'.
                 interval_begun, interval_tokens = time.perf_counter(), 0
@@ -163,33 +220,33 @@ def train(
 
 
 @contract
-def build(
-    config: TrainConfig, device: torch.device
-) -> tuple[TransformerLM, Callable[[Tensor], Tensor], list[Optimizer]]:
-    """Return the model with its first weights, what computes its logits, and its optimizers."""
+def build(config: TrainConfig, device: torch.device) -> tuple[TransformerLM, list[Optimizer]]:
+    """Return the model with its first weights and its optimizers."""
     # Drawn on the CPU, so that every device starts from the same weights.
     model = TransformerLM(config.model, generator=torch.Generator().manual_seed(config.seed))
     model.to(device)
-    forward: Callable[[Tensor], Tensor] = model
-    if should_compile(config.compile, device):
-        forward = torch.compile(model)
-    return model, forward, build_optimizers(model, config.optimizer)
+    return model, build_optimizers(model, config.optimizer)
 
 
 @contract
 def accumulate_gradients(
-    forward: Callable[[Tensor], Tensor],
+    loss_of: Callable[[Tensor, Tensor], Tensor],
     inputs: Int[Tensor, "batch seq"],
     targets: Int[Tensor, "batch seq"],
     config: TrainConfig,
     device: torch.device,
+    check: Callable[[], None],
 ) -> Float[Tensor, ""]:
-    """Add the gradients of the mean loss over all sequences, part by part; return that loss."""
+    """Add the gradients of the mean loss over all sequences, part by part; return that loss.
+
+    `check` is called before each part, and may raise.
+    """
     parts = config.gradient_accumulation
     total = torch.zeros((), device=device)
     for part_inputs, part_targets in zip(inputs.chunk(parts), targets.chunk(parts), strict=True):
+        check()
         with autocast(config.precision, device):
-            loss = cross_entropy(forward(part_inputs), part_targets) / parts
+            loss = loss_of(part_inputs, part_targets) / parts
         loss.backward()  # type: ignore[no-untyped-call]
         total += loss.detach()
     return total

@@ -19,7 +19,10 @@ from trainer.config import TrainConfig, flatten, to_mapping
 
 # Settings that do not change what the steps compute, so a run may go on with other values. The data
 # is compared by the hashes of its content instead of by where it lies.
-FREE = ("run_dir", "device", "compile", "resume", "log_every", "max_steps", "objective", "track")
+FREE = (
+    *("run_dir", "device", "compile", "resume", "on_nonfinite", "log_every", "max_steps"),
+    *("objective", "track"),
+)
 FREE_SECTIONS = ("data", "eval", "checkpoint", "sample")
 
 
@@ -140,22 +143,17 @@ def cut_samples(markdown: str, step: int) -> str:
     return "".join(kept)
 
 
-def check_same_settings(
+def different_settings(
     run: RunDirectory, config: TrainConfig, *, but: Collection[str] = ()
-) -> None:
-    """Raise ValueError with each setting, `but` some, that keeps the run from going on."""
+) -> list[str]:
+    """Return each setting, `but` some, that keeps the run from going on, with both values."""
     now = _fixed_settings(to_mapping(config))
     then = _fixed_settings(run.read_config())
-    unlike = [
+    return [
         f"{key}={then.get(key)!r} there and {now.get(key)!r} here"
         for key in sorted(now.keys() | then.keys())
         if now.get(key) != then.get(key) and key not in but
     ]
-    if unlike:
-        raise ValueError(
-            f"{run.path} was begun with other settings: {'; '.join(unlike)}. Use the same ones, or "
-            f"another --run-dir"
-        )
 
 
 def config_hash(config: TrainConfig) -> str:

@@ -1,9 +1,11 @@
 """Text that the model writes on the way: where it starts, how it is drawn, where it ends."""
 
+from collections.abc import Callable
+
 from bpe import Tokenizer
 from bpe.token_file import TokenArray
 from nn import TransformerLM
-from sampling import SamplingConfig, generate
+from sampling import SamplingConfig, stream
 from trainer.config import SampleConfig
 
 # Without documents a sample goes on from this many tokens of the validation text.
@@ -43,8 +45,11 @@ class Sampler:
                 f"model.context_length={model.config.context_length}"
             )
 
-    def write(self, *, seed: int) -> str:
-        """Return the prompt and what follows it, up to the end of the document."""
+    def write(self, *, seed: int, check: Callable[[], None] = lambda: None) -> str:
+        """Return the prompt and what follows it, up to the end of the document.
+
+        `check` is called before each token, and may raise.
+        """
         settings = SamplingConfig(
             temperature=self.config.temperature,
             top_p=self.config.top_p,
@@ -52,6 +57,9 @@ class Sampler:
             stop_tokens=(self.separator_id,),
             seed=seed,
         )
-        written = generate(self.model, self.prompt, settings, tokenizer=self.tokenizer)
-        begun = [token for token in self.prompt if token != self.separator_id]
-        return self.tokenizer.decode([*begun, *written]).strip("\n")
+        written = [token for token in self.prompt if token != self.separator_id]
+        check()
+        for token in stream(self.model, self.prompt, settings, tokenizer=self.tokenizer):
+            written.append(token)
+            check()
+        return self.tokenizer.decode(written).strip("\n")

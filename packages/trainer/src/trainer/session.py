@@ -1,10 +1,13 @@
 """One `train` command from start to end: find or make the run, its data, train, show the result."""
 
+import contextlib
 import dataclasses
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from trainer import checkpoints
+from trainer import checkpoints, retention, run_lock
 from trainer.config import TrainConfig
 from trainer.corpus import corpus_size
 from trainer.devices import resolve_device
@@ -16,14 +19,15 @@ from trainer.presets import SOURCES
 from trainer.provenance import now, provenance
 from trainer.run_directory import (
     RunDirectory,
-    check_same_settings,
     choose_directory,
     config_hash,
     copy_tokenizer,
+    different_settings,
     read_json,
     set_aside,
     write_json,
 )
+from trainer.signals import StopRequested, StopSignals
 from trainer.summary import describe_model, show_finished, show_interrupted, show_outcome
 
 RUNS = Path("runs")
@@ -34,14 +38,32 @@ def run_training(
 ) -> RunDirectory:
     """Do what `config` says, or go on with what was begun in its run directory.
 
-    Raises ValueError for bad input before anything is written to the run directory.
+    Raises ValueError for bad input before anything is written to the run directory, and
+    StopRequested after a signal.
     """
+    with StopSignals() as stop, contextlib.ExitStack() as lock:
+        return _run(config, preset, command, display, stop, lock)
+
+
+def _run(
+    config: TrainConfig,
+    preset: str,
+    command: Sequence[str],
+    display: Display,
+    stop: StopSignals,
+    lock: contextlib.ExitStack,
+) -> RunDirectory:
     device = resolve_device(config.device)
     earlier = _find_run(config)
-    checkpoint = None
-    if earlier is not None and config.resume == "auto":
+    if config.run_dir is not None:
+        lock.enter_context(run_lock.hold(config.run_dir))
+    elif not os.access(_existing(RUNS), os.W_OK):
+        raise ValueError(f"{RUNS.absolute()} cannot be written: give a --run-dir that can be")
+    checkpoint, removed = None, 0
+    if earlier is not None and config.resume != "never":
         # The tokenizer decides the size of the vocabulary, and is compared below.
-        check_same_settings(earlier, config, but=["model.vocab_size"])
+        _compare(earlier, config, different_settings(earlier, config, but=["model.vocab_size"]))
+        removed = retention.tidy(earlier.checkpoints)
         checkpoint = _find_checkpoint(earlier, config)
         if checkpoint is not None and checkpoint.step == config.max_steps:
             record = read_json(earlier.record)
@@ -56,12 +78,12 @@ def run_training(
     data.separator(config.data)
     identity = {"config": config_hash(config), **data.identity}
     if earlier is not None and checkpoint is not None:
-        check_same_settings(earlier, config)
-        _check_identity(checkpoint, identity)
-        removed = checkpoints.remove_unfinished(earlier.checkpoints)
-        cleaned = f"; removed {removed} unfinished checkpoint(s)" if removed else ""
-        display.stage("Resume", f"goes on from step {checkpoint.step:,} (verified){cleaned}")
-    run = _open_run(config, preset, earlier, display)
+        different = different_settings(earlier, config) or _different_data(checkpoint, identity)
+        _compare(earlier, config, different)
+        cleaned = f"; removed {removed} unfinished checkpoint{'s' * (removed > 1)}"
+        cleaned = cleaned if removed else ""
+        display.stage("Resume", f"resumed from step {checkpoint.step} (verified){cleaned}")
+    run = _open_run(config, preset, earlier, display, lock)
     config = dataclasses.replace(config, run_dir=run.path)
     run.write_config(config)
     copy_tokenizer(data.directory / "tokenizer", run)
@@ -80,10 +102,10 @@ def run_training(
     describe_model(display, config, data, device)
     try:
         outcome = train(
-            config, run, data, device, display, identity=identity, resume_from=checkpoint
+            config, run, data, device, display, identity=identity, resume_from=checkpoint, stop=stop
         )
     except BaseException as error:
-        interrupted = isinstance(error, KeyboardInterrupt)
+        interrupted = isinstance(error, KeyboardInterrupt | StopRequested)
         reason = "interrupted" if interrupted else f"failed: {error!r}"
         write_json(run.record, {**record, "ended": now(), "exit": reason})
         if interrupted:
@@ -103,7 +125,7 @@ def _find_run(config: TrainConfig) -> RunDirectory | None:
     run = RunDirectory(config.run_dir)
     if run.holds_run():
         return run
-    if any(config.run_dir.iterdir()):
+    if any(path.name != run_lock.NAME for path in config.run_dir.iterdir()):
         raise ValueError(
             f"run_dir {config.run_dir} holds files but no run; give a new or an empty directory"
         )
@@ -150,12 +172,11 @@ def _with_vocabulary(config: TrainConfig, data: PreparedData) -> TrainConfig:
 
 
 def _find_checkpoint(run: RunDirectory, config: TrainConfig) -> checkpoints.Checkpoint | None:
-    """Return the last checkpoint of the run after verifying it, None where there is none."""
-    found = checkpoints.steps(run.checkpoints)
-    if not found:
-        return None
-    checkpoint = checkpoints.verify(found[-1])
-    if checkpoint.step > config.max_steps:
+    """Return the last checkpoint of the run that is whole, None where there is none."""
+    checkpoint, damaged = retention.find_last_good(run.checkpoints)
+    for line in damaged:
+        print(f"train: {line}", file=sys.stderr)
+    if checkpoint is not None and checkpoint.step > config.max_steps:
         raise ValueError(
             f"{run.path} is at step {checkpoint.step}, beyond max_steps={config.max_steps}; "
             f"give a larger --max-steps, or another --run-dir"
@@ -163,24 +184,50 @@ def _find_checkpoint(run: RunDirectory, config: TrainConfig) -> checkpoints.Chec
     return checkpoint
 
 
-def _check_identity(checkpoint: checkpoints.Checkpoint, identity: Mapping[str, str]) -> None:
-    for key, value in identity.items():
-        saved = checkpoint.identity.get(key, "missing")
-        if saved != value:
-            raise ValueError(
-                f"{checkpoint.directory} was made with other data: the hash of its {key} is "
-                f"{saved[:12]} there and {value[:12]} here. Use the same text, or another --run-dir"
-            )
+def _different_data(checkpoint: checkpoints.Checkpoint, identity: Mapping[str, str]) -> list[str]:
+    """Return what of config, tokenizer and data has another hash than the checkpoint's."""
+    return [
+        f"the hash of {key} is {checkpoint.identity.get(key, 'missing')[:12]} there and "
+        f"{value[:12]} here"
+        for key, value in identity.items()
+        if checkpoint.identity.get(key) != value
+    ]
+
+
+def _compare(run: RunDirectory, config: TrainConfig, different: Sequence[str]) -> None:
+    """Refuse to go on with a run under other settings or with other data, unless told to."""
+    if not different:
+        return
+    told = f"{run.path} was begun with other settings or data: {'; '.join(different)}"
+    if config.resume != "anyway":
+        raise ValueError(
+            f"{told}. Use the same ones, or another --run-dir; --resume anyway goes on all the same"
+        )
+    print(f"train: {told}; going on all the same", file=sys.stderr)
 
 
 def _open_run(
-    config: TrainConfig, preset: str, earlier: RunDirectory | None, display: Display
+    config: TrainConfig,
+    preset: str,
+    earlier: RunDirectory | None,
+    display: Display,
+    lock: contextlib.ExitStack,
 ) -> RunDirectory:
+    """Return the directory of the run, locked."""
     if config.run_dir is None:
         name = config.data.corpus[0].stem if config.data.corpus else preset
-        return RunDirectory(choose_directory(RUNS, name))
+        path = choose_directory(RUNS, name)
+        lock.enter_context(run_lock.hold(path))
+        return RunDirectory(path)
     if earlier is not None and config.resume == "never":
+        lock.close()
         aside = set_aside(earlier.path)
         display.stage("Begin again", f"the earlier run is kept as {aside}")
-    config.run_dir.mkdir(parents=True, exist_ok=True)
+        lock.enter_context(run_lock.hold(config.run_dir))
     return RunDirectory(config.run_dir)
+
+
+def _existing(path: Path) -> Path:
+    """Return the path itself or the nearest directory above it that exists."""
+    path = path.absolute()
+    return path if path.exists() else _existing(path.parent)
