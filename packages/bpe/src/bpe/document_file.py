@@ -87,9 +87,12 @@ class JsonLinesFile(DocumentFile):
             self._advance(file.num_read, file.size)
 
     def _document(self, line: bytes, place: str) -> str:
-        line_text = self._decode(line.removeprefix(b"\xef\xbb\xbf"), place)
+        line_text = self._decode(line.rstrip().removeprefix(b"\xef\xbb\xbf"), place)
         try:
             fields = json.loads(line_text)
+        except json.JSONDecodeError as error:
+            reason = f"{error.msg} at character {error.pos + 1:,}"
+            raise ValueError(f"{self.path}, {place}: not JSON: {reason}") from None
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{self.path}, {place}: not JSON: {error}") from None
         if not isinstance(fields, dict):
