@@ -11,6 +11,8 @@ Files = Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILES...", help_behavi
 File = Annotated[str, tyro.conf.arg(metavar="FILE")]
 TokenFile = Annotated[Path, tyro.conf.arg(metavar="FILE.npy")]
 TokenizerDirectory = Annotated[Path, tyro.conf.arg(metavar="TOKENIZER")]
+# A path, or a name that tiktoken knows.
+AnyTokenizer = Annotated[str, tyro.conf.arg(metavar="TOKENIZER")]
 Number = Annotated[int, tyro.conf.arg(metavar="N")]
 CountsFiles = Annotated[
     tuple[Path, ...], tyro.conf.arg(metavar="PART.npz...", help_behavior_hint="")

@@ -17,11 +17,13 @@ import tyro
 from rich.console import Console
 
 from bpe.byte_stream import DamagedFileError
-from bpe.commands import decode, encode, report
+from bpe.commands import decode, encode
 from bpe.count_command import count
+from bpe.report_command import report
 from bpe.terminal import WarningLines
 from bpe.token_file import TokenFileError
 from bpe.train_command import train
+from bpe.view_command import view
 from bpe.vocabulary import VocabularyError
 
 _OUT_OF_RESOURCES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM, errno.EMFILE)
@@ -31,6 +33,7 @@ _COMMANDS: dict[str, Callable[..., object]] = {
     "encode": encode,
     "decode": decode,
     "report": report,
+    "view": view,
 }
 _DESCRIPTION = """Byte-level BPE: train a tokenizer on your text, and use it.
 
@@ -38,6 +41,7 @@ _DESCRIPTION = """Byte-level BPE: train a tokenizer on your text, and use it.
   bpe encode tok book.txt --out book.npy
   bpe decode tok book.npy --out same.txt
   bpe report tok book.txt
+  bpe view tok 'Once upon a time'
 
 Exit codes: 2 bad input, 3 a corrupt file, 4 out of disk, memory or processes. With
 BPE_TRACEBACK=1 in the environment an error shows where it arose."""

@@ -11,10 +11,9 @@ from rich.console import Console
 
 from bpe.arguments import Column, Errors, File, OutText, OutTokens, TokenFile, TokenizerDirectory
 from bpe.atomic_file import atomic_file
-from bpe.facts import longest, memory_fact, plural
+from bpe.facts import memory_fact, plural
 from bpe.file_encoding import FileEngine, end_of_document
-from bpe.report import measure
-from bpe.terminal import Display, print_facts, show_tokens
+from bpe.terminal import Display, print_facts
 from bpe.text_source import TextSource, open_text
 from bpe.token_file import read_token_file
 from bpe.tokenizer import Tokenizer
@@ -116,52 +115,6 @@ def decode(
         destination.writelines(pieces)
         num_bytes = destination.tell()
     print_facts({"file": str(out), "text": f"{num_bytes:,} bytes"})
-
-
-def report(
-    tokenizer: TokenizerDirectory,
-    file: File,
-    /,
-    *,
-    errors: Errors = "strict",
-    column: Column = "text",
-) -> None:
-    """Measure a tokenizer on a text: compression, throughput, longest tokens, memory.
-
-    Example: bpe report tok book.txt
-
-    Args:
-        tokenizer: A directory that bpe train wrote.
-        file: What bpe encode takes; - is standard input.
-        errors: What to do about bytes that are not UTF-8: stop, or read them as U+FFFD.
-        column: Where .jsonl and .parquet files hold the text.
-    """
-    loaded = _load(tokenizer)
-    with Display(Console(stderr=True)) as display:
-        found = measure(
-            loaded,
-            _source(file),
-            errors=errors,
-            column=column,
-            progress=lambda done, total: display.update("measuring", done, total, "bytes"),
-        )
-    used, size = len(found.counts), len(loaded.vocab)
-    used_tokens = {token_id: loaded.vocab[token_id] for token_id in found.counts}
-    frequent = sorted(found.counts, key=found.counts.__getitem__, reverse=True)
-    megabytes = found.num_bytes / 1e6
-    print_facts(
-        {
-            "text": f"{found.num_bytes:,} bytes, {found.num_tokens:,} tokens",
-            "compression": f"{found.bytes_per_token:.3f} bytes per token",
-            "vocabulary": f"{used:,} of {size:,} tokens used ({used / size:.1%})",
-            "encoding": f"{megabytes / found.encode_seconds:,.1f} MB/s",
-            "decoding": f"{megabytes / found.decode_seconds:,.1f} MB/s",
-            **memory_fact(),
-            "frequent": show_tokens([used_tokens[token_id] for token_id in frequent]),
-            "longest used": longest(used_tokens, loaded.special_tokens),
-            "longest": longest(loaded.vocab, loaded.special_tokens),
-        }
-    )
 
 
 def _load(directory: Path) -> Tokenizer:
