@@ -35,6 +35,8 @@ def write_run(
         "perplexity": math.exp(1.5),
         "bits_per_byte": 0.75,
         "entropy_floor": 0.4,
+        "entropy_floor_bits_per_byte": 0.2,
+        "above_floor": 1.1,
     }
     write_json(
         run.record,

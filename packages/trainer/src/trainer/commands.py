@@ -15,6 +15,7 @@ from trainer.display import Display
 from trainer.evaluation import evaluate, held_out_windows
 from trainer.export_command import ExportFlags, export
 from trainer.flags import parse, unknown_word
+from trainer.log.command import log_command
 from trainer.prepare import prepare
 from trainer.prepared import open_prepared
 from trainer.report.command import ReportFlags, report
@@ -27,6 +28,7 @@ COMMANDS = {
     "verify": "compare a run's checkpoints with their manifests",
     "export": "write a run's model and tokenizer for transformers",
     "report": "compare runs: one page that needs no network, and pictures",
+    "log": "write the experiment log of all runs, or conclude something from one",
 }
 
 
@@ -90,6 +92,8 @@ def run_command(arguments: Sequence[str]) -> None:
         export(parse(rest, ExportFlags(), prog=prog))
     elif name == "report":
         report(parse(rest, ReportFlags(), prog=prog))
+    elif name == "log":
+        log_command(rest, prog=prog)
     else:
         otherwise = f"there are {', '.join(COMMANDS)}"
         raise ValueError(unknown_word("command", name, COMMANDS, otherwise=otherwise))
