@@ -37,13 +37,13 @@ def parse_flags(
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        raise ValueError(_unboxed(errors.getvalue())) from None
+        raise ValueError(unboxed(errors.getvalue())) from None
     if unknown:
         raise ValueError(_unknown(unknown[0], kind))
     return flags
 
 
-def _unboxed(box: str) -> str:
+def unboxed(box: str) -> str:
     """Return the message of the box, without its frame, its title and the pointer to --help.
 
     Where the terminal has no box-drawing characters, the title is a section of its own.
