@@ -1,8 +1,11 @@
 """Parameter groups: every parameter once, each where it belongs."""
 
+from typing import Any
+
 import torch
 from torch.nn import Conv2d, Embedding, LayerNorm, Linear, Module, Parameter
 
+from nn import ModelConfig, TransformerLM
 from optim import AdamW, Muon, parameter_groups
 
 
@@ -41,6 +44,34 @@ def test_tied_head_is_an_embedding() -> None:
     groups = parameter_groups(Model(tied=True))
     assert names(groups.other) == ["kernel.weight"]
     assert "token_embeddings.weight" in names(groups.undecayed)
+
+
+def test_weights_of_a_derived_embedding_are_embeddings() -> None:
+    class ScaledEmbedding(Embedding):
+        def __init__(self) -> None:
+            super().__init__(5, 3)
+            self.scale = Parameter(torch.tensor(0.5))
+
+    groups = parameter_groups(ScaledEmbedding())
+    assert names(groups.undecayed) == ["weight", "scale"]
+    assert not names(groups.matrices)
+
+
+def test_groups_of_a_language_model_are_what_they_should_be() -> None:
+    choices: dict[str, Any] = {"value_embeddings": (1,), "qk_norm": True, "num_layers": 2}
+    model = TransformerLM(ModelConfig(vocab_size=53, d_model=12, num_heads=3, **choices))
+    groups = parameter_groups(model)
+    layers = [name for name, _ in model.named_parameters() if name.startswith("layers.")]
+    assert names(groups.matrices) == [
+        name for name in layers if "norm" not in name and "ln" not in name
+    ]
+    assert names(groups.other) == ["lm_head.weight"]
+    assert set(names(groups.undecayed)) == {
+        "token_embeddings.weight",
+        "ln_final.weight",
+        "value_embeddings.1.weight",
+        "value_embeddings.1.scale",
+    } | {name for name in layers if "norm" in name or "ln" in name}
 
 
 def test_groups_make_one_adamw() -> None:

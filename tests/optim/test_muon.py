@@ -58,6 +58,28 @@ def test_muon_equals_torch_over_many_steps(ns_steps: int) -> None:
         torch.testing.assert_close(a, b, rtol=0, atol=2e-4)
 
 
+def test_bfloat16_step_without_decay_equals_torch() -> None:
+    settings: dict[str, Any] = {"lr": 0.02, "weight_decay": 0.0, "ns_coefficients": (1.0, 0.0, 0.0)}
+    ours, theirs = parameters(torch.bfloat16), parameters(torch.bfloat16)
+    run(Muon(ours, **settings), ours, range(1))
+    run(torch.optim.Muon(theirs, **settings), theirs, range(1))
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_bfloat16_step_is_the_float32_step_rounded_once() -> None:
+    """Torch's rounds twice, and a decay below 1/512 is lost in the first rounding."""
+    ours = parameters(torch.bfloat16)
+    exact = [Parameter(p.detach().float()) for p in ours]
+    run(Muon(ours, lr=0.02), ours, range(1))
+    oracle: torch.optim.Optimizer = torch.optim.Muon(exact, lr=0.02)
+    generator = torch.Generator().manual_seed(0)
+    for p in exact:
+        p.grad = torch.randn(p.shape, generator=generator).bfloat16().float()
+    oracle.step()
+    for a, b in zip(ours, exact, strict=True):
+        assert torch.equal(a, b.bfloat16())
+
+
 @given(st.integers(1, 23), st.integers(1, 23), st.integers(0, 2**31))
 def test_newton_schulz_keeps_singular_vectors(rows: int, columns: int, seed: int) -> None:
     """U^T X V is nearly diagonal, and its diagonal nearly 1, for X of well separated values."""

@@ -24,14 +24,15 @@ def parameter_groups(
 
     One optimizer: `AdamW(parameter_groups(model, weight_decay=0.1), lr=3e-4)`. Two of them:
     `Muon([groups.matrices], lr=0.02)` and `AdamW([groups.other, groups.undecayed], lr=3e-4)`.
-    Embeddings are the weights of modules whose class is called Embedding, whatever else shares
-    them: a tied head is an embedding. `head` is the name of the output projection, which Muon must
-    not get because its columns are as unlike each other as embeddings are.
+    Embeddings are the weights of modules whose class, or one that it derives from, is called
+    Embedding, whatever else shares them: a tied head is an embedding. `head` is the name of the
+    output projection, which Muon must not get because its columns are as unlike each other as
+    embeddings are.
     """
     embeddings = {
         id(parameter)
         for module in model.modules()
-        if type(module).__name__ == "Embedding"
+        if any(base.__name__ == "Embedding" for base in type(module).__mro__)
         for parameter in module.parameters(recurse=False)
     }
     matrices: list[tuple[str, Any]] = []

@@ -125,11 +125,14 @@ class Muon(GroupOptimizer):
                 eps=group["eps"],
             )
             rate = group["lr"] * _rate_factor(group["adjust_lr_fn"], *shape)
+            # In the dtype of the state: in bfloat16 the factor of the decay would round to 1 or to
+            # twice the decay, and each rounding of the weights would lose what is smaller.
+            exact = [matrix.to(updates[0].dtype) for matrix in matrices]
             if group["weight_decay"]:
-                torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
-            torch._foreach_add_(
-                matrices, list(orthogonal.to(matrices[0].dtype).unbind()), alpha=-rate
-            )
+                torch._foreach_mul_(exact, 1 - group["lr"] * group["weight_decay"])
+            torch._foreach_add_(exact, list(orthogonal.to(exact[0].dtype).unbind()), alpha=-rate)
+            if exact[0] is not matrices[0]:
+                torch._foreach_copy_(matrices, exact)
 
 
 def _rate_factor(adjust_lr_fn: str | None, rows: int, columns: int) -> float:
