@@ -58,16 +58,16 @@ def test_muon_equals_torch_over_many_steps(ns_steps: int) -> None:
         torch.testing.assert_close(a, b, rtol=0, atol=2e-4)
 
 
-def test_bfloat16_step_without_decay_equals_torch() -> None:
-    settings: dict[str, Any] = {"lr": 0.02, "weight_decay": 0.0, "ns_coefficients": (1.0, 0.0, 0.0)}
+def test_bfloat16_step_equals_torch_to_a_last_bit() -> None:
     ours, theirs = parameters(torch.bfloat16), parameters(torch.bfloat16)
-    run(Muon(ours, **settings), ours, range(1))
-    run(torch.optim.Muon(theirs, **settings), theirs, range(1))
-    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    run(Muon(ours, lr=0.02), ours, range(1))
+    run(torch.optim.Muon(theirs, lr=0.02), theirs, range(1))
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=2**-7, atol=1e-3)
 
 
 def test_bfloat16_step_is_the_float32_step_rounded_once() -> None:
-    """Torch's rounds twice, and a decay below 1/512 is lost in the first rounding."""
+    """Torch's rounds rate, decay and sum to bfloat16; a decay below 1/512 is lost in that."""
     ours = parameters(torch.bfloat16)
     exact = [Parameter(p.detach().float()) for p in ours]
     run(Muon(ours, lr=0.02), ours, range(1))
