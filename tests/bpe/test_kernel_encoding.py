@@ -1,5 +1,6 @@
 """The kernels encode exactly as the reference does, however the text is cut and the work split."""
 
+import json
 import multiprocessing
 import os
 import pickle
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bpe_reference import SPECIALS, chunkings, texts
+from bpe_reference import SPECIALS, chunkings, random_text, texts, tiktoken_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,6 +68,17 @@ def test_ids_are_those_of_the_reference_at_any_chunk_size(
         assert [i for batch in batches for i in batch.tolist()] == expected
 
     check()
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("count", [5000, pytest.param(50_000, marks=pytest.mark.long)])
+def test_thousands_of_texts_have_tiktokens_ids(trained: Trained, pattern: str, count: int) -> None:
+    tokenizer = Tokenizer(*trained, SPECIALS, pattern=pattern, engine="kernels")
+    theirs = tiktoken_of(tokenizer)
+    source = random.Random(count)
+    for _ in range(count // len(PATTERNS)):
+        text = random_text(source, SPECIALS)
+        assert tokenizer.encode(text) == theirs.encode(text, allowed_special="all")
 
 
 @given(data=st.data())
@@ -338,6 +350,43 @@ def test_no_input_is_slow(trained: Trained, pattern: str) -> None:
         seconds = time.process_time() - start
         assert tokenizer.decode_bytes(ids) == text.encode(), name
         assert seconds < 5, name
+
+
+_ON_ONE_LINE = """
+import json, random, resource, sys
+from pathlib import Path
+from bpe import Tokenizer, train_bpe
+from bpe.kernels import library
+source = random.Random(11)
+words = ["".join(source.choices("etaoinshrdlu", k=source.randint(1, 9))) for _ in range(9973)]
+block = " ".join(words).encode()
+path, size = Path(sys.argv[1]), int(sys.argv[2])
+with path.open("wb") as file:
+    while file.tell() < size:
+        file.write(block)
+library.load("training"), library.load("tokenizer"), library.class_table()
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+before = peak()
+vocab, merges = train_bpe(path, 509, [], engine="kernels", workers=2)
+trained = peak()
+tokenizer = Tokenizer(vocab, merges, engine="kernels")
+encoded = tokenizer.encode_file(path, path.with_suffix(".npy"), workers=2)
+print(json.dumps([trained - before, peak() - before, encoded.num_bytes, path.stat().st_size]))
+"""
+
+
+@pytest.mark.parametrize(
+    "size", [96 << 20, pytest.param(2 << 30, marks=pytest.mark.long)], ids=["96 MB", "2 GB"]
+)
+def test_a_file_of_one_line_takes_bounded_memory(size: int, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _ON_ONE_LINE, str(tmp_path / "line.txt"), str(size)]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    for path in tmp_path.iterdir():
+        path.unlink()
+    training, encoding, num_bytes, file_size = json.loads(output)
+    assert num_bytes == file_size >= size
+    assert training < 64
+    assert encoding < 96
 
 
 # Which engine, and where it runs

@@ -96,6 +96,44 @@ def test_a_package_that_cannot_be_written_uses_the_users_cache(tmp_path: Path) -
     assert content == "b'code'"
 
 
+_HOLD_LOCKS = """
+import fcntl, sys
+from pathlib import Path
+directory = Path(sys.argv[1])
+held = [path.open("rb") for path in directory.iterdir()]
+for file in held:
+    fcntl.flock(file, fcntl.LOCK_EX)
+print("holds", len(held), flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_a_process_that_holds_every_lock_of_the_cache_makes_nobody_wait(cache_dir: Path) -> None:
+    cache.write("table", "key1", b"old")
+    command = [sys.executable, "-c", _HOLD_LOCKS, str(cache_dir)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "holds 1\n"
+        # Another process, so that one which waits can be ended.
+        code = (
+            "from bpe.kernels import cache\n"
+            "print(cache.read('table', 'key1'))\n"
+            "print(cache.write('table', 'key2', b'new') is not None, cache.read('table', 'key2'))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={"BPE_CACHE_DIR": str(cache_dir)},
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+        holder.kill()
+    assert done.stdout.split("\n")[:2] == ["b'old'", "True b'new'"]
+
+
 def test_compiled_kernels_load_without_the_compiler() -> None:
     library.load("training")
     code = (

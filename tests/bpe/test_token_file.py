@@ -240,18 +240,19 @@ _KILL_AT_RANDOM = """
 import hashlib, json, os, random, signal, sys, time
 from pathlib import Path
 from bpe.tokenizer import Tokenizer
-tokenizer = Tokenizer.load(sys.argv[1])
+saved = Tokenizer.load(sys.argv[1])
+tokenizer = Tokenizer(saved.vocab, saved.merges, saved.special_tokens, engine=sys.argv[5])
 target = Path(sys.argv[3])
 for _ in range(2):  # the first fills the cache, which the children inherit
     start = time.perf_counter()
-    tokenizer.encode_file(sys.argv[2], target.with_name("whole.npy"))
+    tokenizer.encode_file(sys.argv[2], target.with_name("whole.npy"), workers=2)
 seconds = time.perf_counter() - start
 source = random.Random(17)
 found = []
 for _ in range(int(sys.argv[4])):
     child = os.fork()
     if child == 0:
-        tokenizer.encode_file(sys.argv[2], target)
+        tokenizer.encode_file(sys.argv[2], target, workers=2)
         os._exit(0)
     time.sleep(source.uniform(0, 1.2 * seconds))
     os.kill(child, signal.SIGKILL)
@@ -262,14 +263,21 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.parametrize(("engine", "times"), [("reference", 7), ("kernels", 101)])
 @pytest.mark.parametrize("count", [20, pytest.param(100, marks=pytest.mark.long)])
 def test_a_kill_at_any_moment_leaves_a_whole_file_or_none(
-    tmp_path: Path, saved: Path, tokenizer: Tokenizer, corpus: str, count: int
+    tmp_path: Path,
+    saved: Path,
+    tokenizer: Tokenizer,
+    corpus: str,
+    count: int,
+    engine: str,
+    times: int,
 ) -> None:
     text, target = tmp_path / "corpus.txt", tmp_path / "train.npy"
-    text.write_bytes(corpus.encode() * 7)
+    text.write_bytes(corpus.encode() * times)
     command = [sys.executable, "-c", _KILL_AT_RANDOM]
-    command += [str(saved), str(text), str(target), str(count)]
+    command += [str(saved), str(text), str(target), str(count), engine]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     found = json.loads(output)
     whole = hashlib.sha256((tmp_path / "whole.npy").read_bytes()).hexdigest()

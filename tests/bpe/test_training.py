@@ -136,14 +136,15 @@ def test_path_may_be_a_string(tmp_path: Path) -> None:
 DETERMINISM_SCRIPT = """
 import hashlib, sys
 from bpe import train_bpe
-for workers, chunk_bytes in (1, 10_007), (2, 1 << 20), (4, 7_001):
-    split = {"workers": workers, "chunk_bytes": chunk_bytes}
-    trained = train_bpe(sys.argv[1], 509, ["<|endoftext|>"], engine="reference", **split)
-    print(hashlib.sha256(repr(trained).encode()).hexdigest())
+for engine in "reference", "kernels":
+    for workers, chunk_bytes in (1, 10_007), (2, 1 << 20), (4, 7_001):
+        split = {"workers": workers, "chunk_bytes": chunk_bytes, "engine": engine}
+        trained = train_bpe(sys.argv[1], 509, ["<|endoftext|>"], **split)
+        print(hashlib.sha256(repr(trained).encode()).hexdigest())
 """
 
 
-def test_result_depends_on_no_hash_seed_workers_or_chunk_size(tmp_path: Path) -> None:
+def test_result_depends_on_no_hash_seed_workers_chunk_size_or_engine(tmp_path: Path) -> None:
     path = tmp_path / "corpus.txt"
     path.write_text("<|endoftext|>".join(corpus() for corpus in CORPORA))
     expected = repr(train_bpe(path, 509, ["<|endoftext|>"])).encode()
@@ -156,6 +157,7 @@ def test_result_depends_on_no_hash_seed_workers_or_chunk_size(tmp_path: Path) ->
             text=True,
             check=True,
         )
+        assert len(run.stdout.split()) == 6
         hashes.update(run.stdout.split())
     assert hashes == {hashlib.sha256(expected).hexdigest()}
 
