@@ -43,14 +43,18 @@ class Variant:
 
 
 VARIANTS = [
-    Variant("torch layers, eager", "torch", "none", "off"),
-    Variant("torch layers, compiled", "torch", "none", "default"),
-    Variant("torch layers, compiled, CUDA graphs", "torch", "none", "reduce-overhead"),
+    Variant("torch layers, eager", "torch", "reference", "off"),
+    Variant("torch layers, compiled", "torch", "reference", "default"),
+    Variant("torch layers, compiled, CUDA graphs", "torch", "reference", "reduce-overhead"),
     Variant(
-        "torch layers, compiled, CUDA graphs, bf16", "torch", "none", "reduce-overhead", "bfloat16"
+        "torch layers, compiled, CUDA graphs, bf16",
+        "torch",
+        "reference",
+        "reduce-overhead",
+        "bfloat16",
     ),
-    Variant("ours, plain, eager", "ours", "none", "off"),
-    Variant("ours, plain, compiled", "ours", "none", "default"),
+    Variant("ours, plain, eager", "ours", "reference", "off"),
+    Variant("ours, plain, compiled", "ours", "reference", "default"),
     Variant("ours, kernels, eager", "ours", "auto", "off"),
     Variant("ours, kernels, compiled", "ours", "auto", "default"),
     Variant("ours, all kernels, compiled", "ours", "all", "default"),
@@ -90,7 +94,7 @@ def measure_kernels(options: argparse.Namespace) -> Any:
     arguments = ["--device", options.device]
     if options.tiny:
         arguments += ["--tiny", "--backend", "aot_eager"]
-    return run_child("gpu_kernels.py", arguments, "none", interpret=options.device == "cpu")
+    return run_child("gpu_kernels.py", arguments, "reference", interpret=options.device == "cpu")
 
 
 def measure_training(variant: Variant, options: argparse.Namespace) -> Any:

@@ -18,13 +18,13 @@ from nn.triton_kernels.selection import (
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize("setting", ["auto", "all", "none"])
+@pytest.mark.parametrize("setting", ["auto", "all", "reference"])
 def test_the_three_settings_are_read(setting: str) -> None:
     assert read_setting(setting) == setting
 
 
 def test_another_setting_is_refused() -> None:
-    with pytest.raises(ValueError, match="NN_KERNELS='fast' is not one of auto, all, none"):
+    with pytest.raises(ValueError, match="NN_KERNELS='fast' is not one of auto, all, reference"):
         read_setting("fast")
 
 

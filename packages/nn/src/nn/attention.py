@@ -9,11 +9,12 @@ from torch import Tensor
 from torch.nn import Module
 
 from contracts import contract
+from nn.fused.attention import cpu_causal_attention
 from nn.kv_cache import LayerCache
 from nn.linear import Linear
 from nn.rms_norm import NoNorm, RMSNorm
 from nn.rope import RotaryPositionalEmbedding
-from nn.triton_kernels.selection import attention_serves
+from nn.triton_kernels.selection import attention_serves, fused_serves
 
 
 @contract
@@ -62,13 +63,16 @@ def causal_attention(
     """Attend with each query to the keys up to its own, the last query being level with the last.
 
     Neighbouring query heads share a key head where those are fewer. What it computes is written
-    in `scaled_dot_product_attention`; on a CUDA device a kernel does it that keeps no scores.
+    in `scaled_dot_product_attention`; `nn.fused` or a kernel does it without keeping scores.
     """
+    split = "... heads seq d -> (...) heads seq d"
     if attention_serves(q.device, q.dtype, d_k=q.shape[-1], d_v=v.shape[-1]):
         from nn.triton_kernels.flash_attention import flash_attention
 
-        heads = flash_attention(*(rearrange(t, "... h s d -> (...) h s d") for t in (q, k, v)))
-        return heads.reshape(q.shape)
+        return flash_attention(*(rearrange(t, split) for t in (q, k, v))).reshape(q.shape)
+    plain_only = q.shape[-2] > k.shape[-2] or k.shape != v.shape
+    if not plain_only and fused_serves(q.device, q.dtype):
+        return cpu_causal_attention(*(rearrange(t, split) for t in (q, k, v))).reshape(q.shape)
     group = q.shape[-3] // k.shape[-3]
     if group > 1:
         k, v = (repeat(t, "... kv s d -> ... (kv group) s d", group=group) for t in (k, v))

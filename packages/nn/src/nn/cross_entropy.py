@@ -5,9 +5,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from contracts import contract
+from nn.fused.cross_entropy import cpu_cross_entropy, cpu_linear_cross_entropy
 from nn.linear import linear
 from nn.token_ids import check_ids
-from nn.triton_kernels.selection import autocast_dtype, kernels_serve
+from nn.triton_kernels.selection import autocast_dtype, fused_serves, kernels_serve
 
 
 @contract
@@ -22,6 +23,8 @@ def cross_entropy(
     digits of a loss. A target outside the vocabulary raises IndexError on the CPU.
     """
     check_ids(targets, logits.shape[-1], what="target")
+    if fused_serves(logits.device, logits.dtype, fusible=True):
+        return cpu_cross_entropy(logits, targets)
     numbers = logits.reshape(-1, logits.shape[-1])
     numbers = numbers.to(torch.promote_types(logits.dtype, torch.float32))
     largest = numbers.detach().amax(-1, keepdim=True)
@@ -40,13 +43,17 @@ def linear_cross_entropy(
 ) -> Float[Tensor, ""]:
     """Compute `cross_entropy(linear(hidden, weight), targets)`.
 
-    On a CUDA device the logits are made a slice of the tokens at a time and never kept; there, a
-    target outside the vocabulary makes the loss NaN.
+    By `nn.fused` or a kernel, the logits are made a slice of the tokens at a time and never kept. A
+    target outside the vocabulary raises IndexError on the CPU and makes the loss NaN elsewhere.
     """
-    if kernels_serve(hidden.device, autocast_dtype(hidden.device, hidden.dtype)):
+    dtype = autocast_dtype(hidden.device, hidden.dtype)
+    if kernels_serve(hidden.device, dtype):
         from nn.triton_kernels.linear_cross_entropy import fused_linear_cross_entropy
 
         return fused_linear_cross_entropy(hidden, weight, targets)
+    if fused_serves(hidden.device, dtype):
+        check_ids(targets, weight.shape[0], what="target")
+        return cpu_linear_cross_entropy(hidden, weight, targets)
     return cross_entropy(linear(hidden, weight), targets)
 
 

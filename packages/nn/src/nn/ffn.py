@@ -6,8 +6,9 @@ from torch import Tensor
 from torch.nn import Module
 
 from contracts import contract
+from nn.fused.swiglu import cpu_silu_product
 from nn.linear import Linear, linear
-from nn.triton_kernels.selection import kernels_serve
+from nn.triton_kernels.selection import fused_serves, kernels_serve
 
 
 @contract
@@ -32,6 +33,8 @@ def _gate(a: Tensor, b: Tensor) -> Tensor:
         from nn.triton_kernels.swiglu import fused_silu_product
 
         return fused_silu_product(a, b)
+    if a.dtype == b.dtype and fused_serves(a.device, a.dtype, fusible=True):
+        return cpu_silu_product(a, b)
     return silu(a) * b
 
 

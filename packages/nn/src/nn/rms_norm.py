@@ -6,7 +6,8 @@ from torch import Tensor
 from torch.nn import Module, Parameter
 
 from contracts import contract
-from nn.triton_kernels.selection import norm_serves
+from nn.fused.rms_norm import cpu_rms_norm
+from nn.triton_kernels.selection import fused_serves, norm_serves
 
 
 @contract
@@ -16,13 +17,15 @@ def rms_norm(
     """Scale `x` to unit root mean square over its last axis, then by `weight`.
 
     Zhang and Sennrich 2019, eq. 4. Computed in float32 at least, returned in the dtype of `x`: in
-    bfloat16 the mean of squares loses the low bits that `eps` protects. On a CUDA device, in eager
-    mode, a kernel does it.
+    bfloat16 the mean of squares loses the low bits that `eps` protects. In eager mode,
+    `nn.fused` or a kernel does it.
     """
     if norm_serves(x.device, x.dtype, d_model=x.shape[-1]):
         from nn.triton_kernels.rms_norm import fused_rms_norm
 
         return fused_rms_norm(x, weight, eps=eps)
+    if fused_serves(x.device, x.dtype, fusible=True):
+        return cpu_rms_norm(x, weight, eps=eps)
     numbers = x.to(torch.promote_types(x.dtype, torch.float32))
     mean_square = numbers.square().mean(-1, keepdim=True)
     return (numbers * (mean_square + eps).rsqrt() * weight).to(x.dtype)

@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.nn import Buffer, Module
 
 from contracts import contract
+from nn.fused.rope import cpu_rope
 from nn.token_ids import check_ids
-from nn.triton_kernels.selection import kernels_serve
+from nn.triton_kernels.selection import fused_serves, kernels_serve
 
 
 @contract
@@ -29,6 +30,9 @@ def rope(
 
     Computed in the wider of the dtypes of `x` and the tables, returned in the dtype of `x`.
     """
+    tables_fixed = not (cos.requires_grad or sin.requires_grad)
+    if tables_fixed and fused_serves(x.device, x.dtype, fusible=True):
+        return cpu_rope(x, cos, sin)
     # (a, b) becomes (a cos - b sin, b cos + a sin). As whole rows, so that no pass is strided:
     # x times doubled cosines, plus x with its pairs swapped times sines of alternating sign.
     doubled_cos = torch.stack((cos, cos), dim=-1).flatten(-2)

@@ -1,12 +1,14 @@
-"""When a Triton kernel does the work, and in which precision. Needs no Triton to import.
+"""Which function does the work: the plain one, `nn.fused`, or a Triton kernel. The only place.
 
-Kernels run on NVIDIA devices of compute capability 8.0 (Ampere) or later, where Triton is
-installed. The environment variable NN_KERNELS, read once, narrows or widens that:
+On the CPU it is `nn.fused`. Triton kernels run on NVIDIA devices of compute capability 8.0 (Ampere)
+or later, where Triton is installed; this module needs no Triton to import. Whatever neither takes,
+such as float64, a mask or another device, is left to the plain functions. The environment variable
+NN_KERNELS, read once, narrows or widens that:
 
-    auto   (default) attention and loss always; norms, rotations and gates in eager mode only, as
-           `torch.compile` fuses those with their neighbours, which a finished kernel cannot
-    all    every kernel, compiled or not; and on the CPU, if TRITON_INTERPRET=1 runs them there
-    none   no kernel: the plain functions
+    auto        (default) attention and loss always; norms, rotations and gates in eager mode only,
+                as `torch.compile` fuses those with their neighbours, which a finished kernel cannot
+    all         also those when compiled; and Triton's on the CPU, if TRITON_INTERPRET=1 runs them
+    reference   the plain functions everywhere: to read along, and to differentiate twice
 """
 
 import os
@@ -15,7 +17,7 @@ from typing import Literal, cast, get_args
 
 import torch
 
-Setting = Literal["auto", "all", "none"]
+Setting = Literal["auto", "all", "reference"]
 
 D_HEADS = range(16, 129)
 # A wider row does not fit in the registers of one program.
@@ -40,9 +42,16 @@ def kernels_serve(device: torch.device, dtype: torch.dtype, *, fusible: bool = F
 
     `fusible` marks what `torch.compile` does as well: setting auto leaves that to it.
     """
-    if SETTING == "none" or dtype not in DTYPES or not _runs_on(device):
+    if SETTING == "reference" or dtype not in DTYPES or not _runs_on(device):
         return False
-    return SETTING == "all" or not (fusible and torch.compiler.is_compiling())
+    return _not_left_to_the_compiler(fusible)
+
+
+def fused_serves(device: torch.device, dtype: torch.dtype, *, fusible: bool = False) -> bool:
+    """Tell whether `nn.fused` takes tensors of this device and dtype; `fusible` as above."""
+    if SETTING == "reference" or device.type != "cpu" or dtype not in DTYPES:
+        return False
+    return _not_left_to_the_compiler(fusible)
 
 
 def attention_serves(device: torch.device, dtype: torch.dtype, *, d_k: int, d_v: int) -> bool:
@@ -78,6 +87,10 @@ def autocast_dtype(device: torch.device, dtype: torch.dtype) -> torch.dtype:
     if dtype == torch.float64 or not torch.is_autocast_enabled(device.type):
         return dtype
     return torch.get_autocast_dtype(device.type)
+
+
+def _not_left_to_the_compiler(fusible: bool) -> bool:
+    return SETTING == "all" or not (fusible and torch.compiler.is_compiling())
 
 
 def _runs_on(device: torch.device) -> bool:

@@ -1,0 +1,6 @@
+"""The layers' functions a second time, for speed: with hand-derived gradients, for the CPU.
+
+Each gives what the plain function in the folder above gives, in fewer passes over memory and
+keeping less for the backward pass. None can be differentiated twice: NN_KERNELS=reference keeps to
+the plain functions, which can. `nn.triton_kernels.selection` says when which of them serves.
+"""

@@ -1,0 +1,60 @@
+# mypy: disable-error-code="no-untyped-call"
+"""Rotary positions as products of complex numbers, and their gradient (Su et al. 2021, eq. 34).
+
+A pair (a, b) is the number z = a + ib, and turning it by an angle is one product:
+
+    z  ->  z (cos + i sin)          dz  ->  dz (cos - i sin)
+
+The gradient of a rotation is the rotation back: nothing is kept but the tables.
+"""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from contracts import contract
+
+
+@contract
+def cpu_rope(
+    x: Float[Tensor, "*batch d_k"],
+    cos: Float[Tensor, "*#batch d_k//2"],
+    sin: Float[Tensor, "*#batch d_k//2"],
+) -> Float[Tensor, "*batch d_k"]:
+    """Compute `rope` for tables that need no gradient."""
+    turned: Tensor = _Rope.apply(x, cos, sin)
+    return turned
+
+
+class _Rope(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        return _turn(x, cos, sin)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        cos, sin = ctx.saved_tensors
+        return _turn(grad, cos, -sin), None, None
+
+
+def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    wide = torch.promote_types(torch.promote_types(x.dtype, cos.dtype), torch.float32)
+    angles = torch.complex(cos.to(wide), sin.to(wide))
+    pairs = x.to(wide).unflatten(-1, (-1, 2))
+    if not _is_complex_in_memory(pairs):
+        pairs = pairs.contiguous()
+    return torch.view_as_real(torch.view_as_complex(pairs) * angles).flatten(-2).to(x.dtype)
+
+
+def _is_complex_in_memory(pairs: Tensor) -> bool:
+    """Tell whether all pairs begin at even places, one number after the other."""
+    # The compiler does not know where a tensor begins.
+    if torch.compiler.is_compiling() or pairs.stride(-1) != 1:
+        return False
+    return all(place % 2 == 0 for place in (pairs.storage_offset(), *pairs.stride()[:-1]))

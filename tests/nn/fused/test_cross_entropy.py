@@ -1,0 +1,77 @@
+"""Slices and edges of the loss for speed."""
+
+import pytest
+import torch
+from kernel_accuracy import assert_exact
+
+import nn.fused.cross_entropy as fused
+from nn import cross_entropy, linear_cross_entropy
+from nn.fused.cross_entropy import cpu_cross_entropy, cpu_linear_cross_entropy
+
+
+@pytest.mark.parametrize("slice_bytes", [1, 3 * 11 * 4, 7 * 11 * 4, 2**20])
+@pytest.mark.parametrize("block", [1, 2 * 11, 2**20])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_slices_change_nothing(
+    monkeypatch: pytest.MonkeyPatch, slice_bytes: int, block: int, dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(fused, "_BLOCK", block)
+    targets = torch.randint(11, (13,))
+    assert_exact(
+        lambda h, w: cpu_linear_cross_entropy(h, w, targets, slice_bytes=slice_bytes),
+        lambda h, w: linear_cross_entropy(h, w, targets),
+        [torch.randn(13, 5, dtype=dtype), torch.randn(11, 5, dtype=dtype)],
+    )
+
+
+def test_a_gradient_of_the_loss_other_than_one_scales_the_others() -> None:
+    hidden, weight = torch.randn(7, 5, requires_grad=True), torch.randn(11, 5, requires_grad=True)
+    loss = cpu_linear_cross_entropy(hidden, weight, torch.arange(7))
+    once = torch.autograd.grad(loss, (hidden, weight), retain_graph=True)
+    thrice = torch.autograd.grad(3.0 * loss, (hidden, weight))
+    for one, three in zip(once, thrice, strict=True):
+        torch.testing.assert_close(three, 3.0 * one, rtol=1e-6, atol=0)
+
+
+def test_without_gradients_only_the_loss_is_computed() -> None:
+    hidden, weight = torch.randn(7, 5), torch.randn(11, 5, requires_grad=True)
+    expected = cpu_linear_cross_entropy(hidden, weight, torch.arange(7))
+    with torch.no_grad():
+        loss = cpu_linear_cross_entropy(hidden, weight, torch.arange(7))
+    assert loss.grad_fn is None
+    assert torch.equal(loss, expected)
+
+
+def test_no_more_than_a_slice_of_the_logits_is_kept() -> None:
+    kept = []
+    hidden, weight = torch.randn(97, 3), torch.randn(53, 3, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()), lambda t: t):
+        cpu_linear_cross_entropy(hidden, weight, torch.zeros(97, dtype=torch.int64))
+    assert sum(kept) == hidden.numel() + weight.numel()
+
+
+@pytest.mark.parametrize("shift", [1e4, -1e4])
+def test_large_logits_neither_overflow_nor_vanish(shift: float) -> None:
+    logits, targets = torch.randn(5, 7), torch.arange(5)
+    torch.testing.assert_close(
+        cpu_cross_entropy(logits + shift, targets),
+        cross_entropy(logits, targets),
+        rtol=0,
+        atol=2e-3,
+    )
+
+
+def test_a_logit_of_minus_infinity_is_a_token_that_cannot_come() -> None:
+    logits, targets = torch.randn(5, 7), torch.arange(5)
+    masked = torch.cat((logits, torch.full((5, 2), -torch.inf)), dim=1).requires_grad_()
+    loss = cpu_cross_entropy(masked, targets)
+    torch.testing.assert_close(loss, cross_entropy(logits, targets))
+    (gradient,) = torch.autograd.grad(loss, masked)
+    assert (gradient[:, 7:] == 0).all()
+
+
+def test_a_slice_of_no_bytes_is_refused() -> None:
+    with pytest.raises(ValueError, match="slice_bytes=0 is not positive"):
+        cpu_linear_cross_entropy(
+            torch.zeros(3, 5), torch.zeros(7, 5), torch.zeros(3).long(), slice_bytes=0
+        )
