@@ -212,7 +212,7 @@ class TrainConfig:
     objective: str = ""
     """What the run is to find out, in a sentence; `trainer log` and `trainer report` show it."""
     track: tuple[Literal["wandb", "tensorboard", "trackio"], ...] = ()
-    """Where the rows of metrics.jsonl are sent too, each an extra to install: trainer[wandb]."""
+    """Where the rows of metrics.jsonl are sent too; each needs the package of that name."""
     model: ModelConfig = field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)

@@ -33,6 +33,7 @@ from trainer.run_directory import RunDirectory
 from trainer.samples import Sampler
 from trainer.saver import Saver
 from trainer.signals import StopSignals
+from trainer.trackers import Tracking
 from trainer.training_screen import TrainingScreen
 
 # Samples after the last step: one can be lucky.
@@ -105,7 +106,6 @@ def train(
     unfinished = done.unfinished
     run.cut_back(step - unfinished)
     row = done.row if unfinished else run.last_metrics()
-    begun = time.perf_counter() - done.seconds
     samples: list[str] = []
 
     def counters() -> checkpoints.Counters:
@@ -119,10 +119,12 @@ def train(
         screen.evaluating(windows_done, windows)
 
     with (
+        Tracking(config, run, display, first_step=step - unfinished + 1) as tracking,
         TrainingScreen(display, config.max_steps, done.step) as screen,
         stop.deferred(),
         saver.last_good_step(done, counters),
     ):
+        begun = time.perf_counter() - done.seconds
         if step == 0 and config.sample.every:
             samples = [texts.write(seed=config.seed, check=stop.check)]
             run.append_samples(0, samples)
@@ -198,6 +200,7 @@ def train(
                 saving = saving or row["val_loss"] < saver.best_loss
             if row.get("step") == step:
                 run.append_metrics(row)
+                tracking.log(row)
             if sampling:
                 seeds = range(config.seed, config.seed + (LAST_SAMPLES if last else 1))
                 samples = [texts.write(seed=seed, check=stop.check) for seed in seeds]

@@ -29,6 +29,7 @@ from trainer.run_directory import (
 )
 from trainer.signals import StopRequested, StopSignals
 from trainer.summary import describe_model, show_finished, show_interrupted, show_outcome
+from trainer.trackers import check_trackers
 
 RUNS = Path("runs")
 
@@ -54,6 +55,7 @@ def _run(
     lock: contextlib.ExitStack,
 ) -> RunDirectory:
     device = resolve_device(config.device)
+    check_trackers(config.track)
     earlier = _find_run(config)
     if config.run_dir is not None:
         lock.enter_context(run_lock.hold(config.run_dir))
