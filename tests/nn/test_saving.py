@@ -93,6 +93,11 @@ def test_saving_leaves_only_the_two_files(saved: Path) -> None:
     assert [path.name for path in saved.parent.iterdir()] == ["model"]
 
 
+def test_weights_may_be_read_by_whoever_may_read_the_config(saved: Path) -> None:
+    modes = {path.stat().st_mode for path in saved.iterdir()}
+    assert len(modes) == 1
+
+
 def test_remains_of_a_killed_save_are_removed(saved: Path) -> None:
     remains = saved.with_name(".model.unfinished")
     remains.mkdir()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from nn.llama_format import check_expressible, llama_names, split_pairs, to_llama_config
 from nn.llama_tokenizer import TokenizerFiles, read_tokenizer
-from nn.saving import CONFIG_FILE, WEIGHTS_FILE
+from nn.saving import CONFIG_FILE, WEIGHTS_FILE, write_tensors
 from nn.staging import staging_directory, sync
 from nn.transformer import TransformerLM
 
@@ -18,8 +18,6 @@ def export_llama(model: TransformerLM, tokenizer_dir: str | Path | None, out: st
     Raises ValueError that names each choice of the model which a Llama has no place for, or what is
     wrong with the tokenizer, and FileExistsError if `out` is there and not empty.
     """
-    from safetensors.torch import save_file
-
     config = model.config
     check_expressible(config)
     target = Path(out).resolve()
@@ -47,7 +45,7 @@ def export_llama(model: TransformerLM, tokenizer_dir: str | Path | None, out: st
         **tokenizer.texts,
     }
     with staging_directory(target) as staging:
-        save_file(tensors, staging / WEIGHTS_FILE, metadata={"format": "pt"})
+        write_tensors(staging / WEIGHTS_FILE, tensors, {"format": "pt"})
         for name, text in texts.items():
             (staging / name).write_text(text, encoding="utf-8")
         for path in (*staging.iterdir(), staging):

@@ -37,8 +37,6 @@ def write_model_directory(
 
     A tied output projection is stored once, as the embeddings. An OSError leaves what was there.
     """
-    from safetensors.torch import save_file
-
     target = Path(directory).resolve()
     if target.exists() and not target.is_dir():
         raise NotADirectoryError(f"{target} is not a directory, so no model can be saved there")
@@ -50,7 +48,7 @@ def write_model_directory(
     text = json.dumps({"format": FORMAT, **asdict(config)}, indent=2) + "\n"
     with staging_directory(target) as staging:
         metadata = {"config": text, "sha256": _digest(stored)}
-        save_file(stored, staging / WEIGHTS_FILE, metadata=metadata)
+        write_tensors(staging / WEIGHTS_FILE, stored, metadata)
         (staging / CONFIG_FILE).write_text(text, encoding="utf-8")
         for path in (staging / WEIGHTS_FILE, staging / CONFIG_FILE, staging):
             sync(path)
@@ -143,6 +141,20 @@ def _parse_config(path: Path, text: str) -> ModelConfig:
         return ModelConfig(**values)
     except ValueError as error:
         raise ModelFileError(f"{path}: {error}") from None
+
+
+@contract
+def write_tensors(
+    path: Path, tensors: Mapping[str, Shaped[Tensor, "..."]], metadata: dict[str, str]
+) -> None:
+    """Write a safetensors file that whoever may read a new file here may read."""
+    from safetensors.torch import save_file
+
+    path.touch()
+    mode = path.stat().st_mode
+    save_file(dict(tensors), path, metadata=metadata)
+    # The library leaves a file that only its owner may read.
+    path.chmod(mode)
 
 
 @contract
