@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,16 +37,26 @@ def documents(corpus: Path) -> Iterator[str]:
         yield rest
 
 
-def measured(function: Callable[[], Any]) -> tuple[float, Any]:
-    start = time.perf_counter()
+class Seconds(NamedTuple):
+    """How long something took by the clock, and how much time of processors, all threads added."""
+
+    wall: float
+    cpu: float
+
+
+Timed = tuple[Seconds, Any]
+
+
+def measured(function: Callable[[], Any]) -> Timed:
+    start, busy = time.perf_counter(), time.process_time()
     result = function()
-    return time.perf_counter() - start, result
+    return Seconds(time.perf_counter() - start, time.process_time() - busy), result
 
 
 # Training. Each returns the seconds and the merges, or None where the library does not show them.
 
 
-def train_ours(corpus: Path, options: argparse.Namespace) -> tuple[float, Any]:
+def train_ours(corpus: Path, options: argparse.Namespace) -> Timed:
     from bpe import train_bpe
 
     seconds, (_, merges) = measured(
@@ -55,7 +65,7 @@ def train_ours(corpus: Path, options: argparse.Namespace) -> tuple[float, Any]:
     return seconds, merges
 
 
-def train_ours_huggingface(corpus: Path, options: argparse.Namespace) -> tuple[float, Any]:
+def train_ours_huggingface(corpus: Path, options: argparse.Namespace) -> Timed:
     from bpe import train_bpe
 
     seconds, (_, merges) = measured(
@@ -70,7 +80,7 @@ def train_ours_huggingface(corpus: Path, options: argparse.Namespace) -> tuple[f
     return seconds, merges
 
 
-def train_gigatoken(corpus: Path, options: argparse.Namespace) -> tuple[float, Any]:
+def train_gigatoken(corpus: Path, options: argparse.Namespace) -> Timed:
     import gigatoken
 
     source = gigatoken.TextFileSource([corpus], separator=SEPARATOR.encode())
@@ -80,7 +90,7 @@ def train_gigatoken(corpus: Path, options: argparse.Namespace) -> tuple[float, A
     return seconds, merges
 
 
-def train_rustbpe(corpus: Path, options: argparse.Namespace) -> tuple[float, Any]:
+def train_rustbpe(corpus: Path, options: argparse.Namespace) -> Timed:
     import rustbpe
 
     tokenizer = rustbpe.Tokenizer()
@@ -93,7 +103,7 @@ def train_rustbpe(corpus: Path, options: argparse.Namespace) -> tuple[float, Any
     return seconds, None
 
 
-def train_tokenizers(corpus: Path, options: argparse.Namespace) -> tuple[float, Any]:
+def train_tokenizers(corpus: Path, options: argparse.Namespace) -> Timed:
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -115,7 +125,7 @@ def _bytes_of(token: str) -> bytes:
     return parse_token(token)
 
 
-def count_ours(corpus: Path, options: argparse.Namespace) -> tuple[float, Any]:
+def count_ours(corpus: Path, options: argparse.Namespace) -> Timed:
     """Only the first half of training: count the pretokens."""
     from bpe.kernels.counting import count_pretokens
     from bpe.kernels.library import load
@@ -128,7 +138,7 @@ def count_ours(corpus: Path, options: argparse.Namespace) -> tuple[float, Any]:
 # Encoding. `--out` asks for a .npy file of uint16, without it the ids stay in memory.
 
 
-def encode_ours(corpus: Path, options: argparse.Namespace) -> tuple[float, Any]:
+def encode_ours(corpus: Path, options: argparse.Namespace) -> Timed:
     from bpe import Tokenizer
 
     tokenizer = Tokenizer.load(options.tokenizer)
@@ -144,7 +154,7 @@ def encode_ours(corpus: Path, options: argparse.Namespace) -> tuple[float, Any]:
     return measured(encode)
 
 
-def encode_gigatoken(corpus: Path, options: argparse.Namespace) -> tuple[float, Any]:
+def encode_gigatoken(corpus: Path, options: argparse.Namespace) -> Timed:
     import awkward
     import gigatoken
 
@@ -158,7 +168,7 @@ def encode_gigatoken(corpus: Path, options: argparse.Namespace) -> tuple[float, 
     return measured(encode)
 
 
-def encode_tiktoken(corpus: Path, options: argparse.Namespace) -> tuple[float, Any]:
+def encode_tiktoken(corpus: Path, options: argparse.Namespace) -> Timed:
     encoding = _tiktoken(options.tokenizer)
 
     def encode() -> int:
@@ -170,7 +180,7 @@ def encode_tiktoken(corpus: Path, options: argparse.Namespace) -> tuple[float, A
     return measured(encode)
 
 
-def encode_tokenizers(corpus: Path, options: argparse.Namespace) -> tuple[float, Any]:
+def encode_tokenizers(corpus: Path, options: argparse.Namespace) -> Timed:
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(options.tokenizer / "tokenizer.json"))
@@ -210,65 +220,106 @@ def _tiktoken(directory: Path) -> Any:
     )
 
 
+# Documents, given one by one in a list, to a list of ids for each.
+
+
+def batch_ours(corpus: Path, options: argparse.Namespace) -> Timed:
+    from bpe import Tokenizer
+
+    encode = Tokenizer.load(options.tokenizer).encode_batch
+    return _whole_batch(lambda texts: encode(texts, workers=options.threads), corpus)
+
+
+def batch_gigatoken(corpus: Path, options: argparse.Namespace) -> Timed:
+    import gigatoken
+
+    tokenizer = gigatoken.Tokenizer(options.tokenizer / "tokenizer.json")
+    parallel = options.threads > 1
+    return _whole_batch(lambda texts: tokenizer.encode_batch_list(texts, parallel=parallel), corpus)
+
+
+def batch_tiktoken(corpus: Path, options: argparse.Namespace) -> Timed:
+    encode = _tiktoken(options.tokenizer).encode_ordinary_batch
+    return _whole_batch(lambda texts: encode(texts, num_threads=options.threads), corpus)
+
+
+def batch_tokenizers(corpus: Path, options: argparse.Namespace) -> Timed:
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(options.tokenizer / "tokenizer.json"))
+    return _whole_batch(
+        lambda texts: [
+            encoded.ids for encoded in tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        ],
+        corpus,
+    )
+
+
+def _whole_batch(encode: Callable[[list[str]], list[list[int]]], corpus: Path) -> Timed:
+    texts = list(documents(corpus))
+    seconds, lists = measured(lambda: encode(texts))
+    return seconds, sum(map(len, lists))
+
+
 # One document of about 1 KB in a loop; seconds for one.
 
 
-def document_ours(corpus: Path, options: argparse.Namespace) -> tuple[float, Any]:
+def document_ours(corpus: Path, options: argparse.Namespace) -> Timed:
     from bpe import Tokenizer
 
     return _in_a_loop(Tokenizer.load(options.tokenizer).encode, corpus)
 
 
-def document_gigatoken(corpus: Path, options: argparse.Namespace) -> tuple[float, Any]:
+def document_gigatoken(corpus: Path, options: argparse.Namespace) -> Timed:
     import gigatoken
 
     return _in_a_loop(gigatoken.Tokenizer(options.tokenizer / "tokenizer.json").encode, corpus)
 
 
-def document_tiktoken(corpus: Path, options: argparse.Namespace) -> tuple[float, Any]:
+def document_tiktoken(corpus: Path, options: argparse.Namespace) -> Timed:
     return _in_a_loop(_tiktoken(options.tokenizer).encode_ordinary, corpus)
 
 
-def document_tokenizers(corpus: Path, options: argparse.Namespace) -> tuple[float, Any]:
+def document_tokenizers(corpus: Path, options: argparse.Namespace) -> Timed:
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(options.tokenizer / "tokenizer.json"))
     return _in_a_loop(lambda text: tokenizer.encode(text, add_special_tokens=False).ids, corpus)
 
 
-def _in_a_loop(encode: Callable[[str], Any], corpus: Path) -> tuple[float, Any]:
+def _in_a_loop(encode: Callable[[str], Any], corpus: Path) -> Timed:
     text = next(text for text in documents(corpus) if len(text) > 2048)[:1024]
     for _ in range(3000):
         ids = encode(text)
     times = []
     for _ in range(7):
         seconds, _ = measured(lambda: [encode(text) for _ in range(500)])
-        times.append(seconds / 500)
+        times.append(Seconds(seconds.wall / 500, seconds.cpu / 500))
     return sorted(times)[3], len(ids)
 
 
 # Ten million ids to bytes.
 
 
-def decode_ours(corpus: Path, options: argparse.Namespace) -> tuple[float, Any]:
+def decode_ours(corpus: Path, options: argparse.Namespace) -> Timed:
     from bpe import Tokenizer
 
     tokenizer = Tokenizer.load(options.tokenizer)
     return _decode(tokenizer.decode_bytes, np.load(options.ids))
 
 
-def decode_gigatoken(corpus: Path, options: argparse.Namespace) -> tuple[float, Any]:
+def decode_gigatoken(corpus: Path, options: argparse.Namespace) -> Timed:
     import gigatoken
 
     tokenizer = gigatoken.Tokenizer(options.tokenizer / "tokenizer.json")
     return _decode(tokenizer.decode, np.load(options.ids).astype(np.uint32))
 
 
-def decode_tiktoken(corpus: Path, options: argparse.Namespace) -> tuple[float, Any]:
+def decode_tiktoken(corpus: Path, options: argparse.Namespace) -> Timed:
     return _decode(_tiktoken(options.tokenizer).decode_bytes, np.load(options.ids).tolist())
 
 
-def _decode(decode: Callable[[Any], bytes], ids: Any) -> tuple[float, Any]:
+def _decode(decode: Callable[[Any], bytes], ids: Any) -> Timed:
     seconds, data = measured(lambda: decode(ids))
     return seconds, hashlib.sha256(data).hexdigest()[:12]
 
@@ -295,7 +346,7 @@ def main() -> None:
         seconds, result = globals()[f"{options.work}_{options.library}"](options.corpus, options)
         merges = hashlib.sha256(repr(result).encode()).hexdigest()[:12]
         found = merges if isinstance(result, list) else result
-    print(json.dumps({"seconds": seconds, "memory": peak_memory(), "result": found}))
+    print(json.dumps({**seconds._asdict(), "memory": peak_memory(), "result": found}))
     sys.stdout.flush()
     # Some libraries take seconds to give their memory back one object at a time.
     os._exit(0)
