@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -28,9 +29,14 @@ def build() -> Build:
     In float64: two ways of computing one logit then differ by less than any two logits do.
     """
 
-    def build_model(**changes: int) -> TransformerLM:
-        sizes = {"vocab_size": 257, "context_length": 23, "d_model": 28, "num_layers": 2}
-        config = ModelConfig(**{**sizes, "num_heads": 2, **changes})  # type: ignore[arg-type]
+    def build_model(**changes: Any) -> TransformerLM:
+        sizes: dict[str, Any] = {
+            "vocab_size": 257,
+            "context_length": 23,
+            "d_model": 28,
+            "num_layers": 2,
+        }
+        config = ModelConfig(**{**sizes, "num_heads": 2, **changes})
         generator = torch.Generator().manual_seed(37)
         model = TransformerLM(config, dtype=torch.float64, generator=generator)
         # Larger output weights: a new model is so unsure that every text looks random.

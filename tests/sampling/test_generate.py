@@ -72,6 +72,20 @@ def test_batch_of_different_lengths_equals_single_prompts(
     assert generate(model, PROMPTS, config) == expected
 
 
+def test_batch_of_a_model_with_every_choice_equals_single_prompts(build: Build) -> None:
+    model = build(
+        num_kv_heads=1,
+        qk_norm=True,
+        ffn="relu2",
+        logit_soft_cap=15.0,
+        value_embeddings=(0, 1),
+        context_length=11,
+    )
+    config = SamplingConfig(max_tokens=13, seed=0)
+    expected = [by_hand(model, prompt, config, seed=row) for row, prompt in enumerate(PROMPTS)]
+    assert generate(model, PROMPTS, config) == expected
+
+
 def test_batch_slides_each_window_at_its_own_time(build: Build) -> None:
     model = build(context_length=11)
     config = SamplingConfig(max_tokens=37, seed=0)
