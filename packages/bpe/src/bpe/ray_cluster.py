@@ -9,6 +9,7 @@ import importlib
 import logging
 import os
 import signal
+import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +22,7 @@ Result = TypeVar("Result")
 
 # How often an item may lose its worker. One that kills every worker must end somewhere.
 _RETRIES = 5
+_SECONDS_TO_ANSWER = 5
 
 
 def map_on_ray(
@@ -96,15 +98,28 @@ def _cluster(ray: Any, workers: int | None) -> Iterator[int]:
 
 def _connect(ray: Any, workers: int | None) -> None:
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
-    address = os.environ.get("RAY_ADDRESS")
+    address = os.environ.get("RAY_ADDRESS", "auto")
     on_sigterm = signal.getsignal(signal.SIGTERM)
+    _check_address(address)
     try:
-        ray.init(address=address or "auto", **quiet)
-    except (ConnectionError, ValueError) as error:
-        if address:
+        ray.init(address=address, **quiet)
+    except ConnectionError as error:
+        if address != "auto":
             reason = " ".join(str(error).split())
             raise ValueError(f"RAY_ADDRESS={address}: no Ray cluster: {reason:.160}") from None
         ray.init(address="local", num_cpus=workers, include_dashboard=False, **quiet)
     if threading.current_thread() is threading.main_thread():
         # Ray sets one of its own, which would end this process with another exit code.
         signal.signal(signal.SIGTERM, on_sigterm)
+
+
+def _check_address(address: str) -> None:
+    """Raise ValueError if nothing answers there: Ray itself would wait for minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not (host and port.isdecimal()):
+        # It is no place but a word, such as auto.
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=_SECONDS_TO_ANSWER).close()
+    except OSError as error:
+        raise ValueError(f"RAY_ADDRESS={address}: no Ray cluster: {error}") from None
