@@ -1,5 +1,6 @@
 """Kernels are compiled once per machine, found again, never taken from where others can write."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -124,7 +125,7 @@ def test_a_process_that_holds_every_lock_of_the_cache_makes_nobody_wait(cache_di
         )
         done = subprocess.run(
             [sys.executable, "-c", code],
-            env={"BPE_CACHE_DIR": str(cache_dir)},
+            env={**os.environ, "BPE_CACHE_DIR": str(cache_dir)},
             capture_output=True,
             text=True,
             timeout=20,
