@@ -33,6 +33,12 @@ def test_account_prints_the_largest_batch(
     assert f"{largest} x 1024" in capsys.readouterr().out
 
 
+def test_account_counts_the_plain_functions_if_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--preset", "gpt2", "--plain"]) == 0
+    activations = accounting.count_activations(accounting.PRESETS["gpt2"], plain=True)
+    assert f"{sum(activations.values()) / 256:,.1f}" in capsys.readouterr().out
+
+
 def test_account_prints_the_days_to_train(capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--mfu", "0.5", "--device-flops", "312e12", "--tokens", "300e9"]
     assert main(["--preset", "gpt2-xl", *flags]) == 0

@@ -37,6 +37,7 @@ def print_account(
     tokens: float | None,
     device_flops: float,
     mfu: float,
+    plain: bool,
 ) -> None:
     """Print what the model costs by part, the memory of a training step, and the time to train."""
     console = Console(highlight=False)
@@ -46,12 +47,12 @@ def print_account(
         f"d_ff {config.resolved_d_ff}, context {context}, vocabulary {config.vocab_size:,}[/]\n\n"
         "A token: MFLOP of a forward pass (backward is twice that), KiB that it keeps."
     )
-    console.print(_part_table(config))
+    console.print(_part_table(config, plain))
     console.print(
         f"[bold]Memory of a training step on {batch_size} x {context} tokens[/]"
         "\nfloat32, AdamW, nothing recomputed"
     )
-    console.print(_memory_table(config, batch_size, memory))
+    console.print(_memory_table(config, batch_size, memory, plain))
     console.print("[bold]Time to train[/]")
     console.print(_time_table(config, batch_size, tokens, device_flops=device_flops, mfu=mfu))
 
@@ -77,10 +78,10 @@ def print_comparison(presets: Sequence[str], context_length: int) -> None:
     console.print(table)
 
 
-def _part_table(config: ModelConfig) -> Table:
+def _part_table(config: ModelConfig, plain: bool) -> Table:
     parameters = accounting.count_parameters(config)
     forward = accounting.count_forward_flops(config)
-    activations = accounting.count_activations(config)
+    activations = accounting.count_activations(config, plain=plain)
     counts = (parameters, forward, activations)
     all_parameters, all_flops, all_activations = (sum(count.values()) for count in counts)
     table = _table("part", "parameters", "share", "MFLOP", "share", "KiB kept")
@@ -107,14 +108,14 @@ def _part_table(config: ModelConfig) -> Table:
     return table
 
 
-def _memory_table(config: ModelConfig, batch_size: int, memory: float) -> Table:
-    needs = accounting.count_memory(config, batch_size=batch_size)
+def _memory_table(config: ModelConfig, batch_size: int, memory: float, plain: bool) -> Table:
+    needs = accounting.count_memory(config, batch_size=batch_size, plain=plain)
     table = _table("for", "memory")
     for use, number in needs.items():
         table.add_row(_MEMORY_NAMES[use], _with_unit(number, "B"))
     table.add_section()
     table.add_row("total", _with_unit(sum(needs.values()), "B"), style="bold")
-    largest = accounting.largest_batch(config, memory)
+    largest = accounting.largest_batch(config, memory, plain=plain)
     held = f"{largest:,} x {config.context_length}" if largest else "not even one sequence"
     table.add_row(f"largest batch in {_with_unit(memory, 'B')}", held)
     return table

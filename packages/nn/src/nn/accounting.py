@@ -2,8 +2,9 @@
 
 Counts are given by part, as dictionaries with the keys of `PARTS`. A product of (m, k) and (k, n)
 costs 2 m k n FLOPs; what is done element by element is not counted. Attention is counted in full,
-as it is computed: the causal mask saves nothing. Activations are the numbers that automatic
-differentiation keeps from the forward pass for the backward pass, in eager float32.
+as is usual, although half of it is masked. Activations are the numbers that automatic
+differentiation keeps from the forward pass to the loss for the backward pass, in eager float32: by
+the functions for speed, or with `plain=True` by the plain ones, whose scores grow with the context.
 """
 
 from nn.config import ModelConfig
@@ -85,25 +86,39 @@ def count_backward_flops(
     return {part: 2 * flops for part, flops in forward.items()}
 
 
-def count_activations(config: ModelConfig, *, context_length: int | None = None) -> dict[str, int]:
+def count_activations(
+    config: ModelConfig, *, context_length: int | None = None, plain: bool = False
+) -> dict[str, int]:
     """Count the numbers kept for the backward pass per token, in sequences of `context_length`."""
     context = config.context_length if context_length is None else context_length
     d_model, d_ff, heads = config.d_model, config.resolved_d_ff, config.num_heads
-    d_kv = config.resolved_num_kv_heads * config.d_head
-    # The products keep q, k and v as they enter them, one per query head; then the averaged
-    # values before they are divided and after, and the denominators.
-    projections = 3 * d_model + 2 * d_model
-    scores = heads * context + heads
-    # A norm keeps its input, the inverse root, and the result before and after its gain.
+    kv_heads = config.resolved_num_kv_heads
+    d_kv = kv_heads * config.d_head
+    capped = config.logit_soft_cap is not None
+    if plain:
+        # The products keep q, k and v as they enter them, one per query head; then the averaged
+        # values before they are divided and after, and the denominators.
+        projections, scores = 5 * d_model, heads * (context + 1)
+        # SwiGLU keeps w1 x, its sigmoid, its silu, w3 x and the gated product.
+        ffn = (5 if config.ffn == "swiglu" else 3) * d_ff
+        # Of the logits, their exponentials.
+        logits = config.vocab_size * (2 if capped else 1)
+    else:
+        # Attention keeps q, k, v, the averaged values, and the logarithms of the denominators.
+        projections, scores = 2 * (d_model + d_kv), heads
+        ffn = 3 * d_ff
+        # The loss keeps the gradient of its input, which is counted as the last norm's result;
+        # that of the output projection is counted as a gradient. A soft-cap keeps logits.
+        logits = 2 * config.vocab_size + 1 if capped else 0
+    # Besides its input, the stream, a norm keeps the inverse root and the result; the plain one
+    # also the result before its gain.
+    results = 2 if plain else 1
     norms = 0
     stream = 2 * config.num_layers + 1
     if config.norm == "rms":
-        norms += stream * (2 * d_model + 1)
+        norms += stream * (results * d_model + 1)
     if config.qk_norm:
-        kv_heads = config.resolved_num_kv_heads
-        norms += config.num_layers * (2 * (d_model + d_kv) + heads + kv_heads)
-    # SwiGLU keeps w1 x, its sigmoid, its silu, w3 x and the gated product.
-    ffn = (5 if config.ffn == "swiglu" else 3) * d_ff
+        norms += config.num_layers * (results * (d_model + d_kv) + heads + kv_heads)
     return {
         "token_embeddings": 0,
         # The rows that were looked up, for the gradient of their scale.
@@ -112,8 +127,7 @@ def count_activations(config: ModelConfig, *, context_length: int | None = None)
         "attention_scores": config.num_layers * scores,
         "ffn": config.num_layers * ffn,
         "norms": norms + stream * d_model,
-        # What the cross-entropy keeps, and the tanh of a soft-cap.
-        "lm_head": config.vocab_size * (1 if config.logit_soft_cap is None else 2),
+        "lm_head": logits,
     }
 
 
@@ -123,6 +137,7 @@ def count_memory(
     batch_size: int,
     context_length: int | None = None,
     bytes_per_number: int = 4,
+    plain: bool = False,
 ) -> dict[str, int]:
     """Count the bytes that a training step with AdamW holds at its peak, by what they are for.
 
@@ -130,7 +145,7 @@ def count_memory(
     """
     context = config.context_length if context_length is None else context_length
     weights = sum(count_parameters(config).values())
-    per_token = sum(count_activations(config, context_length=context).values())
+    per_token = sum(count_activations(config, context_length=context, plain=plain).values())
     return {
         "parameters": weights * bytes_per_number,
         "gradients": weights * bytes_per_number,
@@ -145,10 +160,15 @@ def largest_batch(
     *,
     context_length: int | None = None,
     bytes_per_number: int = 4,
+    plain: bool = False,
 ) -> int:
     """Return the most sequences whose training step fits `memory` bytes by `count_memory`, or 0."""
     needs = count_memory(
-        config, batch_size=1, context_length=context_length, bytes_per_number=bytes_per_number
+        config,
+        batch_size=1,
+        context_length=context_length,
+        bytes_per_number=bytes_per_number,
+        plain=plain,
     )
     per_sequence = needs.pop("activations")
     return max(0, int(memory - sum(needs.values())) // per_sequence)

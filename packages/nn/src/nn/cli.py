@@ -29,6 +29,8 @@ class AccountFlags:
     """Peak of the device in FLOP/s; 990e12 is one H100 in bfloat16."""
     mfu: float = 0.4
     """Share of that peak that training reaches."""
+    plain: bool = False
+    """Count what the plain functions keep, all attention scores included, and not the fast ones."""
     compare: tuple[str, ...] = ()
     """Presets whose shares of the FLOPs are shown beside each other, at this model's context."""
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -72,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tokens=flags.tokens,
         device_flops=flags.device_flops,
         mfu=flags.mfu,
+        plain=flags.plain,
     )
     if flags.compare:
         print_comparison(flags.compare, flags.model.context_length)
