@@ -72,8 +72,8 @@ class ChunkEncoder:
         dtype = self._tables.dtype
         return np.empty(num_bytes + OUTPUT_PADDING // dtype.itemsize, dtype)
 
-    def encode_small(self, data: bytes, trie: int) -> list[int]:
-        """Return the ids of UTF-8 of at most SMALL bytes."""
+    def encode_small(self, data: bytes, trie: int) -> TokenArray:
+        """Return the ids of UTF-8 of at most SMALL bytes, good until the next call."""
         length = len(data)
         start = self._small_address
         self._small_view[:length] = data
@@ -81,8 +81,7 @@ class ChunkEncoder:
         end = self._encode(self._address, start, start + length, out, trie)
         if end < 0:
             end = self._go_on(end, start + length, trie)
-        ids: list[int] = self._small_ids[: (end - out) >> self._id_shift].tolist()
-        return ids
+        return self._small_ids[: (end - out) >> self._id_shift]
 
     def encode(
         self, text: NDArray[np.uint8], length: int, trie: int, ids: TokenArray

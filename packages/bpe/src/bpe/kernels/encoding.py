@@ -43,28 +43,29 @@ class KernelEncoder:
         self._seed = ChunkEncoder(self._tables)
         # Taking from a list and putting back are atomic.
         self._idle: list[ChunkEncoder] = []
-        self._tries: dict[tuple[str, ...], NDArray[np.int64]] = {}
+        # The address of each trie beside it: asking an array for its address takes a microsecond.
+        self._tries: dict[tuple[str, ...], tuple[int, NDArray[np.int64]]] = {}
 
     def encode(self, text: str, specials: Sequence[str], errors: str) -> list[int]:
         """Return the ids of `text`, cut at `specials`."""
-        check_errors(errors)
-        if len(text) <= SMALL:
-            try:
-                data = text.encode()
-            except UnicodeEncodeError:
-                data = "".join(well_formed((text,), errors)).encode()
-            if len(data) <= SMALL:
-                encoder = self._take()
-                ids = encoder.encode_small(data, self._trie(specials))
-                self._idle.append(encoder)
-                return ids
-        return self._tables.listed(self.encode_array(text, specials, errors))
+        data = _small(text, errors)
+        if data is None:
+            return self._tables.listed(self.encode_array(text, specials, errors))
+        encoder = self._take()
+        ids: list[int] = encoder.encode_small(data, self._trie(specials)).tolist()
+        self._idle.append(encoder)
+        return ids
 
     def encode_array(
         self, text: str, specials: Sequence[str], errors: str, workers: int | None = None
     ) -> TokenArray:
         """Return the ids of `text` as an array."""
-        check_errors(errors)
+        data = _small(text, errors)
+        if data is not None:
+            encoder = self._take()
+            ids = encoder.encode_small(data, self._trie(specials)).copy()
+            self._idle.append(encoder)
+            return ids
         workers = workers or max(1, min(available_cpus(), len(text) // (2 * self._chunk_bytes)))
         if text.isascii():
             starts = range(0, len(text), self._chunk_bytes)
@@ -200,12 +201,13 @@ class KernelEncoder:
         if not specials:
             return 0
         key = tuple(specials)
-        trie = self._tries.get(key)
-        if trie is None:
+        known = self._tries.get(key)
+        if known is None:
             ids = self._vocabulary.special_tokens
+            trie = build_trie({special: ids[special] for special in key})
             # Kept for good, since a thread may be using it; a caller has few selections.
-            trie = self._tries[key] = build_trie({special: ids[special] for special in key})
-        return trie.ctypes.data
+            known = self._tries[key] = trie.ctypes.data, trie
+        return known[0]
 
     def _cutter(self, specials: Sequence[str]) -> ChunkCutter:
         return ChunkCutter(compile_pattern(self._vocabulary.pattern), specials)
@@ -223,6 +225,18 @@ class _Desk:
         """Read the next chunk; False if there is none."""
         self.text, self.length = read(self.text)
         return self.length > 0
+
+
+def _small(text: str, errors: str) -> bytes | None:
+    """Return the UTF-8 of `text` if that is short enough for the memory of an encoder."""
+    check_errors(errors)
+    if len(text) > SMALL:
+        return None
+    try:
+        data = text.encode()
+    except UnicodeEncodeError:
+        data = "".join(well_formed((text,), errors)).encode()
+    return data if len(data) <= SMALL else None
 
 
 def _groups(texts: Sequence[str], length: int) -> Iterator[Sequence[str]]:
