@@ -8,7 +8,8 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import chain
+from itertools import chain, pairwise
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ from bpe.vocabulary import Vocabulary
 # So much of the text and its ids stay in the processor's cache.
 CHUNK_BYTES = 1 << 19
 
+_Found = TypeVar("_Found")
 # Puts the next chunk into the buffer, or into a larger one; its length is 0 at the end.
 _Read = Callable[[NDArray[np.uint8]], tuple[NDArray[np.uint8], int]]
 
@@ -38,6 +40,7 @@ class KernelEncoder:
 
     def __init__(self, vocabulary: Vocabulary, *, chunk_bytes: int = CHUNK_BYTES) -> None:
         self._chunk_bytes = chunk_bytes
+        self._longest_short = min(SMALL, chunk_bytes)
         self._vocabulary = vocabulary
         self._tables = MergeTables(vocabulary)
         self._seed = ChunkEncoder(self._tables)
@@ -48,7 +51,7 @@ class KernelEncoder:
 
     def encode(self, text: str, specials: Sequence[str], errors: str) -> list[int]:
         """Return the ids of `text`, cut at `specials`."""
-        data = _small(text, errors)
+        data = _short_data(text, self._longest_short, errors)
         if data is None:
             return self._tables.listed(self.encode_array(text, specials, errors))
         encoder = self._take()
@@ -60,7 +63,7 @@ class KernelEncoder:
         self, text: str, specials: Sequence[str], errors: str, workers: int | None = None
     ) -> TokenArray:
         """Return the ids of `text` as an array."""
-        data = _small(text, errors)
+        data = _short_data(text, self._longest_short, errors)
         if data is not None:
             encoder = self._take()
             ids = encoder.encode_small(data, self._trie(specials)).copy()
@@ -90,21 +93,44 @@ class KernelEncoder:
         trie = self._trie(specials)
 
         def encode(group: Sequence[str]) -> list[list[int]]:
-            try:
-                documents = [text.encode() for text in group]
-            except UnicodeEncodeError:
-                documents = ["".join(well_formed((text,), errors)).encode() for text in group]
-            encoder = self._take()
-            ids = encoder.encode_documents(documents, trie)
-            self._idle.append(encoder)
-            return ids
+            ids, ends = self._encode_documents(group, trie, errors)
+            listed = self._tables.listed(ids)
+            return [listed[first:last] for first, last in pairwise([0, *ends.tolist()])]
 
+        return [*chain.from_iterable(self._map_groups(encode, texts, workers))]
+
+    def encode_documents(
+        self, texts: Sequence[str], specials: Sequence[str], workers: int | None = None
+    ) -> Iterator[tuple[TokenArray, NDArray[np.int64]]]:
+        """Yield the ids of some of the texts after the other, and where in them each text ends."""
+        trie = self._trie(specials)
+        return self._map_groups(
+            lambda group: self._encode_documents(group, trie, "strict"), texts, workers
+        )
+
+    def _encode_documents(
+        self, group: Sequence[str], trie: int, errors: str
+    ) -> tuple[TokenArray, NDArray[np.int64]]:
+        try:
+            documents = [text.encode() for text in group]
+        except UnicodeEncodeError:
+            documents = ["".join(well_formed((text,), errors)).encode() for text in group]
+        encoder = self._take()
+        found = encoder.encode_documents(documents, trie)
+        self._idle.append(encoder)
+        return found
+
+    def _map_groups(
+        self, function: Callable[[Sequence[str]], _Found], texts: Sequence[str], workers: int | None
+    ) -> Iterator[_Found]:
+        """Yield what `function` returns for the texts, some at a time, in order."""
         groups = [*_groups(texts, self._chunk_bytes // 4)]
         workers = workers or min(available_cpus(), len(groups) // 8)
         if workers <= 1 or len(groups) <= 1:
-            return [*chain.from_iterable(map(encode, groups))]
+            yield from map(function, groups)
+            return
         with ThreadPoolExecutor(workers) as executor:
-            return [*chain.from_iterable(executor.map(encode, groups))]
+            yield from executor.map(function, groups)
 
     def encode_file(
         self, text: TextFile, specials: Sequence[str], workers: int | None = None
@@ -227,16 +253,16 @@ class _Desk:
         return self.length > 0
 
 
-def _small(text: str, errors: str) -> bytes | None:
-    """Return the UTF-8 of `text` if that is short enough for the memory of an encoder."""
+def _short_data(text: str, longest: int, errors: str) -> bytes | None:
+    """Return the UTF-8 of `text`, or None if that is longer than `longest`."""
     check_errors(errors)
-    if len(text) > SMALL:
+    if len(text) > longest:
         return None
     try:
         data = text.encode()
     except UnicodeEncodeError:
         data = "".join(well_formed((text,), errors)).encode()
-    return data if len(data) <= SMALL else None
+    return data if len(data) <= longest else None
 
 
 def _groups(texts: Sequence[str], length: int) -> Iterator[Sequence[str]]:
