@@ -76,8 +76,8 @@ def origin(run: PastRun) -> dict[str, Any]:
         "commit": run.commit,
         "preset": record.get("preset"),
         "exit": run.exit,
-        "started": run.started,
-        "ended": record.get("ended"),
+        "started": _readable(run.started),
+        "ended": _readable(str(record.get("ended") or "")),
         **{name: _plain(value) for name, value in _section(record, "machine").items()},
         "directory": str(run.path),
     }
@@ -93,6 +93,11 @@ def _number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return value if isinstance(value, int) else float(f"{value:.7g}")
+
+
+def _readable(moment: str) -> str:
+    """Return a time in ISO 8601 with a space in it, at which a line may break."""
+    return moment.replace("T", " ").replace("+00:00", " UTC")
 
 
 def _plain(value: Any) -> Any:

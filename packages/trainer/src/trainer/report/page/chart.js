@@ -11,12 +11,11 @@ function makeChart({ title, note, keys, smooth, logY, tall, floors, runs, view, 
   const plot = el("div", { class: tall ? "plot tall" : "plot", tabindex: "0",
     "aria-label": `${title}: arrow keys move along the curve` });
   const tip = el("div", { class: "tip", role: "status", hidden: true });
-  plot.append(tip);
   chart.node = el("section", { class: tall ? "chart wide" : "chart", "data-chart": keys[0] },
     el("header", {}, el("h3", {}, title, note ? el("small", {}, ` ${note}`) : null),
       toggle("log y", logY, (on) => { chart.logY = on; chart.draw(); }, "logarithmic y axis")),
     plot);
-  let [picture, scales, lines, stops] = [null, null, [], []];
+  let [layer, scales, lines, stops] = [null, null, [], []];
 
   const inRange = ([x]) => !view.range || (x >= view.range[0] && x <= view.range[1]);
   const drawable = (line) => line.filter(([x, y]) => (!view.logX || x > 0) && (!chart.logY || y > 0));
@@ -48,7 +47,7 @@ function makeChart({ title, note, keys, smooth, logY, tall, floors, runs, view, 
     collect();
     // All places that were logged and can be seen, for the pointer and the arrow keys to snap to.
     stops = [...new Set(lines.flatMap(({ raw }) => raw.filter(inRange).map(([x]) => x)))]
-      .sort((a, b) => a - b);
+      .sort((a, b) => a - b).map((x) => [x]);
     const [width, height] = [plot.clientWidth, plot.clientHeight];
     if (!width || !height) return;
     const shownY = lines.flatMap(({ raw, shown, sparse }) =>
@@ -59,18 +58,18 @@ function makeChart({ title, note, keys, smooth, logY, tall, floors, runs, view, 
       x: makeScale(x0, x1, MARGIN.left, width - MARGIN.right, view.logX, view.axis === "seconds"),
       y: makeScale(y0, y1, height - MARGIN.bottom, MARGIN.top, chart.logY),
     };
-    const area = { x: MARGIN.left, y: MARGIN.top, width: Math.max(0, width - MARGIN.left - MARGIN.right),
-      height: Math.max(0, height - MARGIN.top - MARGIN.bottom) };
-    const next = svg("svg", { width, height, role: "img", "aria-label": title },
-      svg("clipPath", { id: clipId }, svg("rect", { x: area.x - 6, y: area.y - 6, width: area.width + 12, height: area.height + 12 })),
-      axes(width, height),
-      svg("g", { "clip-path": `url(#${clipId})` }, floors.map(floorLine), lines.flatMap(linePaths)),
-      svg("rect", { class: "selection", y: area.y, height: area.height, width: 0 }),
-      svg("line", { class: "crosshair", y1: area.y, y2: area.y + area.height, visibility: "hidden" }),
+    const [top, tallness] = [MARGIN.top, height - MARGIN.bottom - MARGIN.top];
+    const air = { x: MARGIN.left - 6, y: top - 6, width: width - MARGIN.left - MARGIN.right + 12,
+      height: tallness + 12 };
+    const drawing = svg("svg", { class: "drawing", width, height, role: "img", "aria-label": title },
+      svg("clipPath", { id: clipId }, svg("rect", air)), axes(width, height),
+      svg("g", { "clip-path": `url(#${clipId})` }, floors.map(floorLine), lines.flatMap(linePaths)));
+    // What follows the pointer lies on a layer of its own, so that the lines are not painted again.
+    layer = svg("svg", { width, height, "aria-hidden": "true" },
+      svg("rect", { class: "selection", y: top, height: tallness, width: 0 }),
+      svg("line", { class: "crosshair", y1: top, y2: top + tallness, visibility: "hidden" }),
       svg("g", { class: "marks" }));
-    if (picture) picture.replaceWith(next);
-    else plot.prepend(next);
-    picture = next;
+    plot.replaceChildren(drawing, layer, tip);
     chart.hover(null);
   };
 
@@ -120,8 +119,8 @@ function makeChart({ title, note, keys, smooth, logY, tall, floors, runs, view, 
 
   // Show the values logged nearest to x in this chart; `own` is the chart under the pointer.
   chart.hover = (x, own = false) => {
-    if (!picture) return;
-    const [line, marks] = [picture.querySelector(".crosshair"), picture.querySelector(".marks")];
+    if (!layer) return;
+    const [line, marks] = [layer.querySelector(".crosshair"), layer.querySelector(".marks")];
     marks.replaceChildren();
     const inside = x !== null && (!view.range || inRange([x]));
     line.setAttribute("visibility", inside ? "visible" : "hidden");
@@ -181,12 +180,12 @@ function makeChart({ title, note, keys, smooth, logY, tall, floors, runs, view, 
     const spots = [at + 14, at - width - 14].flatMap((left) =>
       [8, plot.clientHeight - MARGIN.bottom - height - 8].map((top) =>
         [Math.max(2, Math.min(left, most)), Math.max(2, top)]));
-    const covered = ([left, top]) => lines.reduce((sum, { shown }) => {
-      const stride = Math.ceil(shown.length / 300);
-      return sum + shown.filter(([x, y], i) => i % stride === 0
-        && scales.x(x) > left - 4 && scales.x(x) < left + width + 4
-        && scales.y(y) > top - 4 && scales.y(y) < top + height + 4).length / shown.length;
-    }, left < at && at < left + width ? 0.1 : 0);
+    const places = lines.flatMap(({ shown }) => shown
+      .filter((_, i) => i % Math.ceil(shown.length / 100) === 0)
+      .map(([x, y]) => [scales.x(x), scales.y(y)]));
+    const covered = ([left, top]) => places.filter(([x, y]) =>
+      x > left - 4 && x < left + width + 4 && y > top - 4 && y < top + height + 4).length
+      + (left < at && at < left + width ? places.length / 20 : 0);
     const best = spots.reduce((a, b) => (covered(b) < covered(a) ? b : a));
     [tip.style.left, tip.style.top] = best.map((pixels) => `${pixels}px`);
   }
@@ -195,9 +194,8 @@ function makeChart({ title, note, keys, smooth, logY, tall, floors, runs, view, 
 
   function snap(event) {
     const pixel = event.clientX - plot.getBoundingClientRect().left;
-    const best = nearest(stops.map((x) => [view.logX ? Math.log(x) : x, x]),
-      view.logX ? Math.log(scales.x.invert(pixel)) : scales.x.invert(pixel));
-    return best ? best[1] : null;
+    const best = nearest(stops, scales.x.invert(pixel), (x) => scales.x(x));
+    return best ? best[0] : null;
   }
 
   let [drag, current] = [null, null];
@@ -211,7 +209,11 @@ function makeChart({ title, note, keys, smooth, logY, tall, floors, runs, view, 
     if (event.pointerType === "touch") move(snap(event));
     else if (event.button === 0) drag = event.clientX - plot.getBoundingClientRect().left;
   });
-  plot.addEventListener("pointerleave", () => { endDrag(null); move(null); });
+  plot.addEventListener("pointerleave", (event) => {
+    endDrag(null);
+    // A finger that is lifted leaves its values to be read.
+    if (event.pointerType !== "touch") move(null);
+  });
   plot.addEventListener("pointerup", endDrag);
   plot.addEventListener("dblclick", () => onRange(null));
   plot.addEventListener("blur", () => move(null));
@@ -220,8 +222,8 @@ function makeChart({ title, note, keys, smooth, logY, tall, floors, runs, view, 
     if (event.key === "Escape") { onRange(null); move(null); }
     if (!by || !stops.length) return;
     event.preventDefault();
-    const here = current === null ? (by > 0 ? -1 : stops.length) : stops.indexOf(current);
-    move(stops[Math.max(0, Math.min(stops.length - 1, here + by))]);
+    const here = current === null ? (by > 0 ? -1 : stops.length) : lastBefore(stops, current);
+    move(stops[Math.max(0, Math.min(stops.length - 1, here + by))][0]);
   });
 
   const dragEnds = (event) => [drag, event.clientX - plot.getBoundingClientRect().left]
@@ -230,13 +232,13 @@ function makeChart({ title, note, keys, smooth, logY, tall, floors, runs, view, 
 
   function markDrag(event) {
     const [from, to] = dragEnds(event);
-    fill(picture.querySelector(".selection"), { x: from, width: to - from }, []);
+    fill(layer.querySelector(".selection"), { x: from, width: to - from }, []);
   }
 
   function endDrag(event) {
     if (drag === null) return;
     const ends = event ? dragEnds(event) : [0, 0];
-    picture.querySelector(".selection").setAttribute("width", 0);
+    layer.querySelector(".selection").setAttribute("width", 0);
     drag = null;
     if (ends[1] - ends[0] > 8) onRange(ends.map(scales.x.invert));
   }

@@ -72,9 +72,11 @@ function lastBefore(line, x) {
   return low - 1;
 }
 
-function nearest(line, x) {
+// The point whose x is nearest, by distances on the screen where `toPixel` says what they are.
+function nearest(line, x, toPixel = (value) => value) {
   const before = lastBefore(line, x);
   if (before < 0) return line[0] || null;
   const after = line[before + 1];
-  return after && after[0] - x < x - line[before][0] ? after : line[before];
+  const at = toPixel(x);
+  return after && toPixel(after[0]) - at < at - toPixel(line[before][0]) ? after : line[before];
 }

@@ -10,7 +10,7 @@ function card(run, best, view, onToggle) {
     run.last.tokens ? `${formatCount(run.last.tokens)} tokens` : null,
     run.last.seconds ? formatSeconds(run.last.seconds) : null,
     run.exit === "finished" ? null : run.exit,
-  ].filter(Boolean).join(" · ");
+  ].filter(Boolean).map((fact) => fact.replaceAll(" ", "\u00a0")).join(" · ");
   const button = el("button", { type: "button", class: "card", "data-run": run.name,
     style: `--run: var(--run-${run.index % 8})`, title: "show or hide its curves",
     "aria-pressed": String(!view.hidden.has(run.index)),
@@ -46,7 +46,7 @@ function comparison(runs, name, { onlyDifferences, code = [], never = [] } = {})
     if (onlyDifferences && !differs(key)) continue;
     const first = JSON.stringify(runs[0][name][key]);
     body.append(el("tr", { class: differs(key) ? "differs" : null, "data-key": key },
-      el("th", { scope: "row" }, key),
+      el("th", { scope: "row" }, key.split(".").flatMap((part, i) => (i ? [".", el("wbr"), part] : [part]))),
       runs.map((run) => {
         const text = showValue(run[name][key]);
         const other = differs(key) && JSON.stringify(run[name][key]) !== first;
