@@ -109,7 +109,7 @@ function makeChart({ title, note, keys, smooth, logY, tall, floors, runs, view, 
     const made = [];
     if (shown !== raw) made.push(svg("path", { class: "raw", style, d: toPath(raw) }));
     made.push(svg("path", { class: `curve ${kind}`, style, d: toPath(shown), ...names }));
-    if (sparse || raw.length === 1) {
+    if (raw.length === 1 || (sparse && raw.length <= 80)) {
       for (const [x, y] of raw) {
         made.push(svg("circle", { class: "dot", style, cx: scales.x(x), cy: scales.y(y), r: 3 }));
       }
