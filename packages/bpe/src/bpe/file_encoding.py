@@ -5,12 +5,11 @@ process reads, deals the parts out, and writes their ids in order.
 """
 
 import os
-from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from bpe.chunking import Chunk, ChunkCutter
 from bpe.document_file import DocumentFile
@@ -69,7 +68,7 @@ def encode_file(
     if engine == "ray":
         batches = _encode_on_ray(vocabulary, text, specials, end_id, workers)
     elif isinstance(text, DocumentFile):
-        encode = partial(_encode_chunk, encoder, vocabulary.size, specials, end_id, workers)
+        encode = partial(_encode_chunk, encoder, specials, end_id, workers)
         batches = map(encode, text.chunks(_cutter(vocabulary, specials)))
     else:
         batches = encoder.encode_file(text, specials, workers)
@@ -96,7 +95,6 @@ def _cutter(vocabulary: Vocabulary, specials: Sequence[str]) -> ChunkCutter:
 
 def _encode_chunk(
     encoder: TextEncoder,
-    num_ids: int,
     specials: Sequence[str],
     end_id: int | None,
     workers: int | None,
@@ -105,13 +103,16 @@ def _encode_chunk(
     """Return the ids of the texts of one chunk, each that ends a document with `end_id` behind."""
     import numpy as np
 
-    ids = array("H" if num_ids <= 1 << 16 else "I")
-    last = len(chunk.texts) - 1 if chunk.goes_on else len(chunk.texts)
-    for number, found in enumerate(encoder.encode_batch(chunk.texts, specials, "strict", workers)):
-        ids.extend(found)
-        if end_id is not None and number != last:
-            ids.append(end_id)
-    return np.frombuffer(ids, dtype=f"<u{ids.itemsize}")
+    parts: list[Any] = []
+    num_left = len(chunk.texts) - chunk.goes_on
+    for ids, ends in encoder.encode_documents(chunk.texts, specials, workers):
+        if end_id is None:
+            parts.append(ids)
+        else:
+            parts.append(np.insert(ids, ends[:num_left], end_id))
+            num_left -= len(ends)
+    joined: TokenArray = np.concatenate(parts)
+    return joined
 
 
 def _encode_on_ray(
@@ -132,4 +133,4 @@ def _chunk_encoder(
 ) -> Callable[[Chunk], "TokenArray"]:
     """Return what encodes a chunk, where it is called: by kernels if that machine has them."""
     encoder = TextEncoder(vocabulary, "auto")
-    return partial(_encode_chunk, encoder, vocabulary.size, specials, end_id, 1)
+    return partial(_encode_chunk, encoder, specials, end_id, 1)

@@ -73,6 +73,14 @@ class ReferenceEncoder:
         check_errors(errors)
         return [self.encode(text, specials, errors) for text in texts]
 
+    def encode_documents(
+        self, texts: Iterable[str], specials: Sequence[str], workers: int | None = None
+    ) -> Iterator[tuple["TokenArray", Sequence[int]]]:
+        """Yield the ids of each of the texts, and where in them it ends."""
+        for text in texts:
+            ids = self.encode_array(text, specials, "strict")
+            yield ids, [len(ids)]
+
     def encode_file(
         self, text: TextFile, specials: Sequence[str], workers: int | None = None
     ) -> Iterator[list[int]]:

@@ -29,6 +29,9 @@ from bpe.text_file import TextFile
 from bpe.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from bpe.kernels.encoding import KernelEncoder
     from bpe.token_file import TokenArray
 
@@ -89,6 +92,16 @@ class TextEncoder:
                 except LoneSurrogateError as error:
                     raise LoneSurrogateError(f"text {index} of the batch: {error}") from None
             raise
+
+    def encode_documents(
+        self, texts: Sequence[str], specials: Sequence[str], workers: int | None
+    ) -> Iterator[tuple["TokenArray", "Sequence[int] | NDArray[np.int64]"]]:
+        """Yield the ids of some of the texts after the other, and where in them each text ends.
+
+        The texts must be well-formed.
+        """
+        engine = self._engine_for(sum(map(len, texts)))
+        return engine.encode_documents(texts, specials, workers)
 
     def batches(
         self, strings: Iterable[str], specials: Sequence[str], errors: str

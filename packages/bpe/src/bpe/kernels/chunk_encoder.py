@@ -1,7 +1,6 @@
 """Encode chunks of text in one thread, with a cache of pretokens that lives from chunk to chunk."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Self
 
 import numpy as np
@@ -97,8 +96,13 @@ class ChunkEncoder:
             end = self._go_on(end, start + length, trie)
         return ids[: (end - out) >> self._id_shift]
 
-    def encode_documents(self, documents: Sequence[bytes], trie: int) -> list[list[int]]:
-        """Return the ids of each document of UTF-8, all in one call of the kernels."""
+    def encode_documents(
+        self, documents: Sequence[bytes], trie: int
+    ) -> tuple[TokenArray, NDArray[np.int64]]:
+        """Return the ids of documents of UTF-8, one behind the other, and where each ends.
+
+        All in one call of the kernels.
+        """
         number = len(documents)
         text = np.frombuffer(b"".join([*documents, bytes(PADDING)]), np.uint8)
         ids = self.new_output(len(text))
@@ -117,9 +121,8 @@ class ChunkEncoder:
             start = int(stops[done])
             outs[done] = end = self._go_on(outcome, start, trie)
             done += 1
-        ends = ((outs[:number] - out) >> self._id_shift).tolist()
-        listed = self._tables.listed(ids[: ends[-1] if ends else 0])
-        return [listed[first:last] for first, last in pairwise([0, *ends])]
+        ends = (outs[:number] - out) >> self._id_shift
+        return ids[: int(ends[-1]) if number else 0], ends
 
     def _go_on(self, outcome: int, stop: int, trie: int) -> int:
         state = self._state
