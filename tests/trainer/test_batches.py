@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,12 @@ from trainer.batches import SequenceSampler, document_starts, gather_windows, ge
 
 
 def sampler(**changes: int) -> SequenceSampler:
-    values = {"seed": 3, "num_tokens": 1009, "context_length": 13, "batch_size": 7} | changes
+    values: dict[str, Any] = {
+        "seed": 3,
+        "num_tokens": 1009,
+        "context_length": 13,
+        "batch_size": 7,
+    } | changes
     return SequenceSampler(**values)
 
 
@@ -85,7 +92,7 @@ def test_documents_are_found_in_every_part_that_is_searched(
 ) -> None:
     tokens = np.array([7, 2, 3, 2, 2, 5, 2, 9], dtype=np.uint16)
     expected = document_starts(tokens, 2).tolist()
-    monkeypatch.setattr("trainer.batches._SEARCHED", 3)
+    monkeypatch.setattr("trainer.mixture._SEARCHED", 3)
     assert document_starts(tokens, 2).tolist() == expected == [0, 2, 4, 5, 7]
 
 

@@ -49,7 +49,10 @@ def test_whole_checkpoints_are_verified(run: str, capsys: pytest.CaptureFixture[
 def test_damaged_checkpoint_is_found(run: str, capsys: pytest.CaptureFixture[str]) -> None:
     (Path(run) / "checkpoints/step-000000002/model.safetensors").write_bytes(b"x")
     assert main(["verify", run]) == 3
-    assert "step-000000002 is corrupt" in capsys.readouterr().err
+    captured = capsys.readouterr()
+    assert "step-2 is corrupt: model.safetensors has 1 bytes" in captured.out
+    assert "step 4, size and SHA-256 of every file are right" in captured.out
+    assert "1 of 2 checkpoints" in captured.err
 
 
 def test_model_is_not_measured_on_tokens_of_another_tokenizer(
@@ -65,7 +68,11 @@ def test_model_is_not_measured_on_tokens_of_another_tokenizer(
     ("command", "words"),
     [
         ("prepear", "unknown command 'prepear': did you mean 'prepare'?"),
-        ("prepare", "needs text: --from-files FILE..."),
+        ("prepare", "needs text: tinystories, owt, or --from-files FILE..."),
+        ("prepare tinystorys", "unknown text 'tinystorys': did you mean 'tinystories'?"),
+        ("prepare owt --from-files a", "'owt' and --from-files exclude each other"),
+        ("prepare --from-files a b --weights 1", "data.weights has 1 numbers"),
+        ("prepare --from-files a --weights 0", "data.weights are all 0"),
         ("prepare --from-files nowhere.txt", "nowhere.txt: no such file"),
         ("prepare --from-flies a", "did you mean '--from-files'?"),
         ("evaluate nowhere", "nowhere does not exist"),

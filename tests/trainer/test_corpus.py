@@ -1,10 +1,19 @@
+import gzip
+import hashlib
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.corpus import corpus_size, first_bytes, join_files, split_tail, text_sha256
+from trainer.corpus import (
+    corpus_size,
+    count_marks,
+    first_bytes,
+    join_files,
+    split_tail,
+    text_sha256,
+)
 
 END = b"<|endoftext|>"
 
@@ -46,6 +55,48 @@ def test_files_are_joined_by_the_separator_byte_for_byte(tmp_path: Path) -> None
     (tmp_path / "b").write_bytes(second.encode())
     join_files([tmp_path / "a", tmp_path / "b"], tmp_path / "c", END, progress=ignore)
     assert (tmp_path / "c").read_bytes() == first.encode() + END + second.encode()
+
+
+def test_ends_of_joined_files_count_the_separator_as_the_first_ones(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"one")
+    (tmp_path / "b").write_bytes(b"three" + END)
+    (tmp_path / "c").write_bytes(b"eleven")
+    files = [tmp_path / name for name in "abc"]
+    ends = join_files(files, tmp_path / "d", END, progress=ignore)
+    joined = (tmp_path / "d").read_bytes()
+    assert [joined[a:b] for a, b in zip([0, *ends], ends, strict=False)] == [
+        b"one" + END,
+        b"three" + END,
+        b"eleven",
+    ]
+
+
+def test_packed_file_is_unpacked_as_it_is_joined(tmp_path: Path) -> None:
+    text = b"line\n" * 700_001
+    packed = gzip.compress(text)
+    (tmp_path / "a.gz").write_bytes(packed)
+    read: list[int] = []
+    join_files([tmp_path / "a.gz"], tmp_path / "b", END, progress=read.append)
+    assert (tmp_path / "b").read_bytes() == text
+    assert sum(read) == len(packed)
+
+
+def test_hash_of_a_packed_file_is_that_of_its_bytes(tmp_path: Path) -> None:
+    packed = gzip.compress(b"text\n" * 7)
+    (tmp_path / "a.gz").write_bytes(packed)
+    assert text_sha256(tmp_path / "a.gz", ignore) == hashlib.sha256(packed).hexdigest()
+
+
+def test_packed_file_that_is_cut_short_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.gz").write_bytes(gzip.compress(b"text\n" * 7000)[:-11])
+    with pytest.raises(ValueError, match=r"a\.gz: cut short"):
+        join_files([tmp_path / "a.gz"], tmp_path / "b", END, progress=ignore)
+
+
+def test_marks_are_counted_up_to_each_end(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x" + END + END + b"xyz" + END)
+    ends = [1 + len(END), 1 + 2 * len(END), 4 + 2 * len(END), 4 + 3 * len(END)]
+    assert count_marks(tmp_path / "a", END, ends) == [1, 2, 2, 3]
 
 
 def test_cut_falls_after_a_separator(tmp_path: Path) -> None:

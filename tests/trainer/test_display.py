@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from trainer.display import Display, Meter
-from trainer.prepare import human_size
+from trainer.raw_text import human_size
 from trainer.summary import human_count, human_time, verdict
 from trainer.training_screen import TrainingScreen
 

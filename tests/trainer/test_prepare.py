@@ -1,4 +1,5 @@
 import dataclasses
+import gzip
 import json
 from pathlib import Path
 
@@ -9,8 +10,10 @@ from bpe import Tokenizer
 from trainer import stories
 from trainer.config import DataConfig
 from trainer.display import Display
-from trainer.prepare import held_out_bytes, prepare
+from trainer.prepare import prepare
 from trainer.prepared import open_prepared
+from trainer.raw_text import held_out_bytes
+from trainer.run_directory import read_json
 
 
 def settings(tmp_path: Path, *corpus: Path, **changes: object) -> DataConfig:
@@ -199,3 +202,63 @@ def test_text_shorter_than_a_window_is_refused_with_both_numbers(prepared: Path)
 def test_description_is_plain_data(prepared: Path) -> None:
     described = open_prepared(prepared).describe()
     assert json.loads(json.dumps(described)) == described
+
+
+def source_texts(directory: Path) -> list[str]:
+    """Decode the tokens of each source that data.json names."""
+    tokens = open_prepared(directory).train
+    tokenizer = Tokenizer.load(directory / "tokenizer")
+    sizes = [source["tokens"] for source in read_json(directory / "data.json")["sources"]]
+    pieces = np.split(tokens, np.cumsum(sizes)[:-1])
+    return [tokenizer.decode(piece.tolist()) for piece in pieces]
+
+
+@pytest.fixture
+def three_files(tmp_path: Path) -> list[Path]:
+    files = [tmp_path / name for name in ("a.txt", "b.txt", "c.txt")]
+    for file in files:
+        file.write_text(f"{file.stem} document of {file.stem}\n<|endoftext|>" * 400 + file.stem)
+    return files
+
+
+def test_sources_are_the_tokens_of_each_file(
+    tmp_path: Path, three_files: list[Path], quiet: Display
+) -> None:
+    texts = source_texts(prepare(settings(tmp_path, *three_files), quiet))
+    assert texts[0] == three_files[0].read_text() + "<|endoftext|>"
+    assert texts[1] == three_files[1].read_text() + "<|endoftext|>"
+    assert three_files[2].read_text().startswith(texts[2])
+
+
+def test_with_weights_the_end_of_each_file_is_kept_for_validation(
+    tmp_path: Path, three_files: list[Path], quiet: Display
+) -> None:
+    config = settings(tmp_path, *three_files, weights=(3.0, 1.0, 2.0))
+    directory = prepare(config, quiet)
+    data = open_prepared(directory)
+    valid = data.tokenizer.decode(data.valid.tolist())
+    heads = source_texts(directory)
+    for file, head in zip(three_files, heads, strict=True):
+        text = file.read_text()
+        assert text.startswith(head.removesuffix("<|endoftext|>").rstrip())
+        kept = text[len(head) :]
+        assert len(kept) == pytest.approx(0.1 * len(text), rel=0.3)
+        assert kept in valid
+
+
+def test_other_weights_need_no_other_tokens(
+    tmp_path: Path, three_files: list[Path], quiet: Display
+) -> None:
+    first = prepare(settings(tmp_path, *three_files, weights=(3.0, 1.0, 2.0)), quiet)
+    assert prepare(settings(tmp_path, *three_files, weights=(1.0, 1.0, 0.0)), quiet) == first
+
+
+def test_packed_files_give_the_tokens_of_their_text(
+    tmp_path: Path, corpus_file: Path, quiet: Display
+) -> None:
+    packed = tmp_path / "packed.txt.gz"
+    packed.write_bytes(gzip.compress(corpus_file.read_bytes()))
+    plain = prepare(settings(tmp_path, corpus_file), quiet)
+    unpacked = prepare(settings(tmp_path, packed), quiet)
+    for name in ("train.npy", "valid.npy", "tokenizer/vocab.json"):
+        assert (plain / name).read_bytes() == (unpacked / name).read_bytes()

@@ -18,9 +18,7 @@ from torch import Tensor
 
 from bpe.token_file import TokenArray
 from contracts import contract
-
-# Ids searched at a time: a file larger than memory must not become an array as large.
-_SEARCHED = 1 << 24
+from trainer.mixture import Mixture, separator_places
 
 
 @contract
@@ -80,13 +78,19 @@ class SequenceSampler:
     documents: npt.NDArray[np.int64] | None = None
     """Where documents begin, in order; a window that would begin less than a window's length after
     one of these begins there instead."""
+    mixture: Mixture | None = None
+    """How often to draw from which part; None draws from all tokens alike."""
 
     def starts(self, step: int) -> npt.NDArray[np.int64]:
         """Return where the sequences of `step` (counted from 1) begin, in their order."""
         generator = np.random.Philox(key=self.seed, counter=[0, 0, 0, step])
-        raw = generator.random_raw(self.batch_size)
         # 2^64 exceeds any number of starts so far that the remainder's bias is below 1e-8.
-        drawn = (raw % np.uint64(self.num_tokens - self.context_length)).astype(np.int64)
+        if self.mixture is None:
+            raw = generator.random_raw(self.batch_size)
+            drawn = (raw % np.uint64(self.num_tokens - self.context_length)).astype(np.int64)
+        else:
+            raw = generator.random_raw((self.batch_size, 2))
+            drawn = self.mixture.starts(raw, self.context_length)
         if self.documents is None:
             return drawn
         begun = self.documents[np.searchsorted(self.documents, drawn, side="right") - 1]
@@ -95,9 +99,5 @@ class SequenceSampler:
 
 def document_starts(tokens: TokenArray, separator: int) -> npt.NDArray[np.int64]:
     """Return where documents begin: at 0 and after each `separator`, unless nothing follows."""
-    found = [np.zeros(1, dtype=np.int64)]
-    for first in range(0, len(tokens), _SEARCHED):
-        places = np.flatnonzero(tokens[first : first + _SEARCHED] == separator)
-        found.append(places + (first + 1))
-    starts = np.concatenate(found)
+    starts = np.concatenate([np.zeros(1, np.int64), separator_places(tokens, separator) + 1])
     return starts[starts < len(tokens)]

@@ -16,38 +16,20 @@ from trainer.evaluation import evaluate, held_out_windows
 from trainer.export_command import ExportFlags, export
 from trainer.flags import parse, unknown_word
 from trainer.log.command import log_command
-from trainer.prepare import prepare
+from trainer.prepare_command import prepare_command
 from trainer.prepared import open_prepared
 from trainer.report.command import ReportFlags, report
 from trainer.run_directory import RunDirectory, read_json
 from trainer.summary import human_count, losses, verdict
 
 COMMANDS = {
-    "prepare": "from text files: split them, train a tokenizer, encode",
+    "prepare": "from text, fetched or yours: split it, train a tokenizer, encode",
     "evaluate": "measure a run's model on all of its validation text",
     "verify": "compare a run's checkpoints with their manifests",
     "export": "write a run's model and tokenizer for transformers",
     "report": "compare runs: one page that needs no network, and pictures",
     "log": "write the experiment log of all runs, or conclude something from one",
 }
-
-
-@dataclass(frozen=True)
-class PrepareFlags:
-    """Make a directory of tokens that `train --data.tokens DIR` reads."""
-
-    from_files: tuple[Path, ...] = ()
-    """Text files in UTF-8."""
-    val_files: tuple[Path, ...] = ()
-    """Text files to validate on; without them the end of the text is kept for that."""
-    out: Path | None = None
-    """Where the tokens go; by default a directory below data/ that is named after their content."""
-    vocab_size: int = 10_000
-    """Size of the vocabulary; 257 is bytes and one special token, without merges."""
-    special_token: str = "<|endoftext|>"
-    """Separates documents; the files may contain it."""
-    val_fraction: float = 0.1
-    """Share of the bytes that is kept for validation."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +65,7 @@ def run_command(arguments: Sequence[str]) -> None:
     name, rest = arguments[0], arguments[1:]
     prog = f"trainer {name}"
     if name == "prepare":
-        _prepare(parse(rest, PrepareFlags(), prog=prog))
+        prepare_command(rest, prog=prog)
     elif name == "evaluate":
         _evaluate(parse(rest, EvaluateFlags(), prog=prog))
     elif name == "verify":
@@ -97,22 +79,6 @@ def run_command(arguments: Sequence[str]) -> None:
     else:
         otherwise = f"there are {', '.join(COMMANDS)}"
         raise ValueError(unknown_word("command", name, COMMANDS, otherwise=otherwise))
-
-
-def _prepare(flags: PrepareFlags) -> None:
-    if not flags.from_files:
-        raise ValueError("trainer prepare needs text: --from-files FILE...")
-    data = DataConfig(
-        corpus=flags.from_files,
-        val_corpus=flags.val_files,
-        vocab_size=flags.vocab_size,
-        special_token=flags.special_token,
-        val_fraction=flags.val_fraction,
-    )
-    display = Display()
-    directory = prepare(data, display, out=flags.out)
-    display.blank()
-    display.command(f"uv run --package trainer train --data.tokens {directory}", "train on it")
 
 
 def _evaluate(flags: EvaluateFlags) -> None:
@@ -150,6 +116,17 @@ def _verify(flags: VerifyFlags) -> None:
     found = checkpoints.steps(run.checkpoints)
     if not found:
         raise ValueError(f"{flags.run} holds no checkpoint")
+    corrupt = 0
     for directory in found:
-        checkpoint = checkpoints.verify(directory)
-        print(f"{directory}: step {checkpoint.step}, size and SHA-256 of every file are right")
+        try:
+            checkpoint = checkpoints.verify(directory)
+        except checkpoints.CorruptCheckpointError as error:
+            corrupt += 1
+            print(f"{directory}: {error}")
+        else:
+            print(f"{directory}: step {checkpoint.step}, size and SHA-256 of every file are right")
+    if corrupt:
+        raise checkpoints.CorruptCheckpointError(
+            f"{corrupt} of {len(found)} checkpoints of {flags.run} are corrupt; "
+            f"train goes on from the last one that is not"
+        )

@@ -1,86 +1,116 @@
 """From raw text, or from the story grammar, to a directory of tokens.
 
 The directory's name holds a hash of everything that decides its content, so it is made once and
-found again by every later run. It is made under a temporary name and renamed at the end: what is
-there is whole.
+found again by every later run. It is made in stages under a temporary name and renamed at the end:
+what is there is whole. Killed or out of disk, the same call goes on after the last finished stage,
+to the same bytes.
 """
 
+import errno
 import hashlib
 import json
-import os
 import re
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from bpe import Tokenizer, train_bpe
+from bpe.token_file import read_token_file
 from bpe.training import TrainingProgress
 from trainer import stories
 from trainer.config import DataConfig
-from trainer.corpus import corpus_size, first_bytes, join_files, split_tail, text_sha256
+from trainer.corpus import corpus_size, count_marks, first_bytes, text_sha256
 from trainer.display import Display
+from trainer.mixture import part_sizes
 from trainer.prepared import DESCRIPTION, TOKENIZER, TRAIN, VALID
-from trainer.run_directory import write_json
+from trainer.raw_text import TRAIN_SEED, human_size, write_files, write_stories
+from trainer.remembered import remembered
+from trainer.run_directory import read_json, write_json
+from trainer.stages import RECORD, Facts, Stages, delete, exclusive
 
 FORMAT = 1
-TRAIN_TEXT, VALID_TEXT = "train.txt", "valid.txt"
-# Two seeds, so that the validation stories are not those trained on.
-TRAIN_SEED, VALID_SEED = 0, 1
-# Of the stories, enough for the loss to be known to the third digit.
-VALID_STORIES_SHARE = 0.03
+TEXT, TRAIN_TEXT, VALID_TEXT, PART_TEXT = "text", "train.txt", "valid.txt", "part.txt"
+# Below the cache: the hashes of large corpora.
+HASHES = "hashes.json"
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def prepare(data: DataConfig, display: Display, *, out: Path | None = None) -> Path:
     """Return the directory of tokens for `data`, after making it if it is not there yet.
 
-    It is `out`, which must not exist, or a directory below `data.cache` that later runs find again.
-    Raises ValueError for text that cannot be used; nothing is left behind then.
+    It is `out`, or a directory below `data.cache`; later calls find it again. Raises ValueError for
+    text that cannot be used, and nothing is left behind then; OSError for a full disk, after which
+    the finished stages stay for the next call.
     """
-    if out is not None and out.exists():
+    if out is not None and out.exists() and not (out / DESCRIPTION).exists():
         raise ValueError(f"{out} exists; give a new directory")
     name = re.sub(r"[^\w.-]+", "-", data.corpus[0].stem) if data.corpus else "stories"
     size = corpus_size([*data.corpus, *data.val_corpus])
     with display.progress("reading", size) as meter:
         key = _content_key(data, meter.advance)
     final = out or data.cache / f"{name}-{key}"
-    if (final / DESCRIPTION).exists():
-        display.stage("Data", f"made by an earlier run, taken from {final}")
-        return final
-    temporary = final.parent / f".{final.name}.{os.getpid()}.unfinished"
-    temporary.mkdir(parents=True)
-    try:
-        _make(temporary, data, display)
-        temporary.rename(final)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        # Another process may have made the same directory in the meantime.
-        if not (final / DESCRIPTION).exists():
-            raise
+    work = final.parent / f".{final.name}.unfinished"
+    waiting = "waits for another process that is making the same"
+    while not _is_made(final, key):
+        with exclusive(work, lambda: display.detail(waiting)) as still_there:
+            if still_there:
+                _make(work, final, key, data, display)
+                return final
+    display.stage("Data", f"made by an earlier run, taken from {final}")
     return final
 
 
-def _make(directory: Path, data: DataConfig, display: Display) -> None:
-    train_text, valid_text = directory / TRAIN_TEXT, directory / VALID_TEXT
-    entropy = None
-    if data.corpus:
-        _split_files(data, train_text, valid_text, display)
-    else:
-        entropy = _write_stories(data, train_text, valid_text, display)
-    description = {
-        "format": FORMAT,
-        "source": [str(path) for path in data.corpus] or "story grammar",
-        "train_bytes": train_text.stat().st_size,
-        "valid_bytes": valid_text.stat().st_size,
-        "valid_entropy_nats": entropy,
-    }
-    tokenizer = _train_tokenizer(data, train_text, display)
-    tokenizer.save(directory / TOKENIZER)
-    _encode(tokenizer, directory, display)
-    if data.corpus:
-        # The originals exist; the stories' text exists nowhere else.
-        train_text.unlink()
-        valid_text.unlink()
-    write_json(directory / DESCRIPTION, description)
+def _is_made(final: Path, key: str) -> bool:
+    if not (final / DESCRIPTION).exists():
+        return False
+    # A directory that is named by its key may be older than the writing of keys.
+    if read_json(final / DESCRIPTION).get("key", key) != key:
+        raise ValueError(
+            f"{final} exists, made from other text or with other settings; give a new directory"
+        )
+    # A kill may have come between the renaming and the removal.
+    (final / RECORD).unlink(missing_ok=True)
+    return True
+
+
+def _make(work: Path, final: Path, key: str, data: DataConfig, display: Display) -> None:
+    stages = Stages(work, key)
+    if stages.finished:
+        display.detail(f"goes on where an earlier call ended; kept: {', '.join(stages.finished)}")
+    try:
+        with _disk_errors(work):
+            facts = _run_stages(stages, work, data, display)
+            # The originals exist; the stories' text exists nowhere else.
+            for text in (TRAIN_TEXT, VALID_TEXT) if data.corpus else ():
+                (work / text).unlink(missing_ok=True)
+            write_json(work / DESCRIPTION, {"format": FORMAT, "key": key, **facts})
+            work.rename(final)
+            (final / RECORD).unlink()
+    except ValueError:
+        # Text or settings are wrong, and would be so the next time.
+        delete(work)
+        raise
+    except BaseException:
+        if work.exists():
+            stages.discard_unfinished()
+            if not stages.finished:
+                delete(work)
+        raise
+
+
+def _run_stages(stages: Stages, work: Path, data: DataConfig, display: Display) -> Facts:
+    write = write_files if data.corpus else write_stories
+    texts = work / TRAIN_TEXT, work / VALID_TEXT
+    text = stages.run(TEXT, [TRAIN_TEXT, VALID_TEXT], partial(write, data, *texts, display))
+    stages.run(TOKENIZER, [TOKENIZER], partial(_train_tokenizer, data, work, display))
+    encode = partial(_encode, data, work, text["ends"], display)
+    display.stage("Tokens", "writes the text as numbers, once; training then reads them in place")
+    train = stages.run(TRAIN, [TRAIN, f"{TRAIN}.json"], partial(encode, TRAIN_TEXT, TRAIN))
+    stages.run(VALID, [VALID, f"{VALID}.json"], partial(encode, VALID_TEXT, VALID))
+    return {**text["description"], **train}
 
 
 def _content_key(data: DataConfig, progress: Callable[[int], object]) -> str:
@@ -94,13 +124,19 @@ def _content_key(data: DataConfig, progress: Callable[[int], object]) -> str:
         "special_token": data.special_token,
         "tokenizer_bytes": data.tokenizer_bytes,
     }
+
+    def content(path: Path) -> str:
+        return remembered(data.cache / HASHES, path, "text", lambda: text_sha256(path, progress))
+
     if data.corpus:
         settings |= {
-            "corpus": [text_sha256(path, progress) for path in data.corpus],
-            "val_corpus": [text_sha256(path, progress) for path in data.val_corpus],
+            "corpus": [content(path) for path in data.corpus],
+            "val_corpus": [content(path) for path in data.val_corpus],
             "val_fraction": data.val_fraction,
             "val_bytes": [data.min_val_bytes, data.max_val_bytes],
         }
+        if data.weights:
+            settings["val_from"] = "each file"
     else:
         settings |= {
             "stories_bytes": data.stories_bytes,
@@ -109,56 +145,14 @@ def _content_key(data: DataConfig, progress: Callable[[int], object]) -> str:
     return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:8]
 
 
-def _split_files(data: DataConfig, train_text: Path, valid_text: Path, display: Display) -> None:
-    names = ", ".join(path.name for path in data.corpus)
-    separator = data.special_token.encode()
-    size = corpus_size(data.corpus)
-    display.stage("Text", f"reads {names} and keeps a part that the model never learns from")
-    with display.progress("reading", size + corpus_size(data.val_corpus)) as meter:
-        join_files(data.corpus, train_text, separator, progress=meter.advance)
-        if data.val_corpus:
-            join_files(data.val_corpus, valid_text, separator, progress=meter.advance)
-        else:
-            split_tail(train_text, valid_text, held_out_bytes(data, size), separator)
-    sizes = train_text.stat().st_size, valid_text.stat().st_size
-    if not all(sizes):
-        raise ValueError(f"{names}: {size} bytes are too few to be split into two parts")
-    display.detail(f"{human_size(sizes[0])} to learn from, {human_size(sizes[1])} held out")
-
-
-def _write_stories(data: DataConfig, train_text: Path, valid_text: Path, display: Display) -> float:
-    display.stage("Text", "writes little stories by a grammar, which knows how likely each one is")
-    separator = data.special_token
-    with display.progress("writing"):
-        train = stories.write_corpus(
-            train_text, seed=TRAIN_SEED, num_bytes=data.stories_bytes, separator=separator
-        )
-        valid = stories.write_corpus(
-            valid_text,
-            seed=VALID_SEED,
-            num_bytes=round(data.stories_bytes * VALID_STORIES_SHARE),
-            separator=separator,
-        )
-    display.detail(
-        f"{train.num_stories:,} stories, {human_size(train.num_bytes)}, and "
-        f"{valid.num_stories:,} others to validate on"
-    )
-    display.sample("story 1", stories.story(TRAIN_SEED, 0).text)
-    return -valid.log_probability
-
-
-def held_out_bytes(data: DataConfig, size: int) -> int:
-    """Return about how many of the last bytes of a text are kept for validation."""
-    wanted = max(round(size * data.val_fraction), data.min_val_bytes)
-    return min(wanted, data.max_val_bytes, size // 2)
-
-
-def _train_tokenizer(data: DataConfig, train_text: Path, display: Display) -> Tokenizer:
+def _train_tokenizer(data: DataConfig, work: Path, display: Display) -> Facts:
     display.stage(
         "Tokenizer", "finds the pieces of text that come most often; each becomes one token"
     )
-    text = first_bytes(train_text, train_text.with_name("part.txt"), data.tokenizer_bytes)
+    begun = time.perf_counter()
+    train_text = work / TRAIN_TEXT
     with display.progress("counting", None) as meter:
+        text = first_bytes(train_text, work / PART_TEXT, data.tokenizer_bytes)
         phase = ""
 
         def show(progress: TrainingProgress) -> None:
@@ -175,28 +169,54 @@ def _train_tokenizer(data: DataConfig, train_text: Path, display: Display) -> To
         display.detail(f"stopped at {len(vocab):,} tokens: no pair of pieces is left to join")
     longest = sorted({vocab[id_] for id_ in vocab} - {data.special_token.encode()}, key=len)[-6:]
     shown = " ".join(repr(token.decode("utf-8", "replace")) for token in reversed(longest))
-    display.detail(f"{len(vocab):,} tokens, the longest: {shown}")
-    return Tokenizer(vocab, merges, [data.special_token])
+    display.detail(f"{len(vocab):,} tokens, the longest: {shown}{_took(begun)}")
+    Tokenizer(vocab, merges, [data.special_token]).save(work / TOKENIZER)
+    return {}
 
 
-def _encode(tokenizer: Tokenizer, directory: Path, display: Display) -> None:
-    display.stage("Tokens", "writes the text as numbers, once; training then reads them in place")
-    for text, tokens in ((TRAIN_TEXT, TRAIN), (VALID_TEXT, VALID)):
-        size = (directory / text).stat().st_size
-        with display.progress("encoding", size) as meter:
-            found = tokenizer.encode_file(
-                directory / text, directory / tokens, progress=meter.update_share
-            )
-        purpose = "learn from" if tokens == TRAIN else "validate on"
-        display.detail(
-            f"{found.num_tokens:,} tokens to {purpose}, {size / found.num_tokens:.2f} bytes each"
-        )
+def _encode(
+    data: DataConfig,
+    work: Path,
+    ends: Sequence[int],
+    display: Display,
+    text_name: str,
+    tokens_name: str,
+) -> Facts:
+    begun = time.perf_counter()
+    tokenizer = Tokenizer.load(work / TOKENIZER)
+    text, tokens = work / text_name, work / tokens_name
+    size = text.stat().st_size
+    with display.progress("encoding", size) as meter:
+        found = tokenizer.encode_file(text, tokens, progress=meter.update_share)
+    purpose = "learn from" if tokens_name == TRAIN else "validate on"
+    display.detail(
+        f"{found.num_tokens:,} tokens to {purpose}, {size / found.num_tokens:.2f} bytes each, "
+        f"{human_size(tokens.stat().st_size)}{_took(begun)}"
+    )
+    if tokens_name != TRAIN or not data.corpus:
+        return {}
+    separator = tokenizer.special_tokens[data.special_token]
+    marks = count_marks(text, data.special_token.encode(), ends)
+    sizes = part_sizes(read_token_file(tokens, verify=False)[0], separator, marks)
+    names = [path.name for path in data.corpus]
+    return {"sources": [{"file": f, "tokens": n} for f, n in zip(names, sizes, strict=True)]}
 
 
-def human_size(size: float) -> str:
-    """Return bytes as people write them: 8.1 MB."""
-    for unit in ("bytes", "KB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
+def _took(begun: float) -> str:
+    seconds = time.perf_counter() - begun
+    return f"; {seconds:.1f} s" if seconds >= 1 else ""
+
+
+@contextmanager
+def _disk_errors(work: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        free = human_size(shutil.disk_usage(work.parent).free)
+        raise OSError(
+            errno.ENOSPC,
+            f"{error.strerror}: {free} are free where {work.parent} is; the finished stages are "
+            f"kept, and the same command goes on when there is room",
+        ) from error
