@@ -10,6 +10,7 @@ cut comes is read whole.
 """
 
 import codecs
+import io
 import os
 from collections.abc import Iterable, Iterator
 from threading import Lock
@@ -29,6 +30,15 @@ class NotUtf8Error(Exception):
     """Somewhere in the text is a byte that is not UTF-8."""
 
 
+class BytesInMemory(io.BytesIO):
+    """Bytes that are at hand, to be read as a file is."""
+
+    @property
+    def num_read(self) -> int:
+        """Return how many of them were read."""
+        return self.tell()
+
+
 def open_files(paths: Iterable[str | os.PathLike[str]]) -> Iterator[ByteStream]:
     """Open each file when it is its turn; the reader closes it."""
     return map(ByteStream, paths)
@@ -41,7 +51,10 @@ class ByteChunks:
     """
 
     def __init__(
-        self, streams: Iterator[ByteStream], cutter: ChunkCutter, chunk_bytes: int
+        self,
+        streams: Iterator[ByteStream | BytesInMemory],
+        cutter: ChunkCutter,
+        chunk_bytes: int,
     ) -> None:
         self.num_bytes = 0
         self.num_read = 0
@@ -50,7 +63,7 @@ class ByteChunks:
         self._cutter = cutter
         self._chunk_bytes = chunk_bytes
         self._lock = Lock()
-        self._stream: ByteStream | None = None
+        self._stream: ByteStream | BytesInMemory | None = None
         self._is_closed = False
         self._rest = np.empty(0, np.uint8)
 
@@ -128,7 +141,7 @@ class ByteChunks:
             window *= 16
 
 
-def _fill(stream: ByteStream, target: NDArray[np.uint8]) -> int:
+def _fill(stream: ByteStream | BytesInMemory, target: NDArray[np.uint8]) -> int:
     """Read until `target` is full or the stream ends."""
     view = target.data
     filled = 0

@@ -16,7 +16,13 @@ from numpy.typing import NDArray
 
 from bpe.byte_stream import stored_size
 from bpe.chunking import ChunkCutter, cut_chunks
-from bpe.kernels.byte_chunks import PADDING, ByteChunks, NotUtf8Error, open_files
+from bpe.kernels.byte_chunks import (
+    PADDING,
+    ByteChunks,
+    BytesInMemory,
+    NotUtf8Error,
+    open_files,
+)
 from bpe.kernels.chunk_encoder import SMALL, ChunkEncoder
 from bpe.kernels.merge_tables import MergeTables
 from bpe.kernels.special_trie import build_trie
@@ -51,8 +57,10 @@ class KernelEncoder:
 
     def encode(self, text: str, specials: Sequence[str], errors: str) -> list[int]:
         """Return the ids of `text`, cut at `specials`."""
-        data = _short_data(text, self._longest_short, errors)
-        if data is None:
+        if len(text) > self._longest_short:
+            return self._tables.listed(self.encode_array(text, specials, errors))
+        data = _utf8(text, errors)
+        if len(data) > self._longest_short:
             return self._tables.listed(self.encode_array(text, specials, errors))
         encoder = self._take()
         ids: list[int] = encoder.encode_small(data, self._trie(specials)).tolist()
@@ -63,21 +71,18 @@ class KernelEncoder:
         self, text: str, specials: Sequence[str], errors: str, workers: int | None = None
     ) -> TokenArray:
         """Return the ids of `text` as an array."""
-        data = _short_data(text, self._longest_short, errors)
-        if data is not None:
+        data = _utf8(text, errors)
+        if len(data) <= self._longest_short:
             encoder = self._take()
             ids = encoder.encode_small(data, self._trie(specials)).copy()
             self._idle.append(encoder)
             return ids
-        workers = workers or max(1, min(available_cpus(), len(text) // (2 * self._chunk_bytes)))
-        if text.isascii():
-            starts = range(0, len(text), self._chunk_bytes)
-            pieces: Iterable[str] = (text[start : start + self._chunk_bytes] for start in starts)
-        else:
-            pieces = well_formed((text,), errors, window=self._chunk_bytes)
-        ids = np.empty(len(text) // 3, self._tables.dtype)
+        workers = workers or max(1, min(available_cpus(), len(data) // (2 * self._chunk_bytes)))
+        stream = iter([BytesInMemory(data)])
+        chunks = ByteChunks(stream, self._cutter(specials), self._chunk_bytes)
+        ids = np.empty(len(data) // 3, self._tables.dtype)
         used = 0
-        for batch in self._encode_texts(pieces, specials, workers):
+        for batch in self._encode_chunks(chunks, specials, workers):
             if used + len(batch) > len(ids):
                 ids.resize(max(used + len(batch), len(ids) * 3 // 2), refcheck=False)
             ids[used : used + len(batch)] = batch
@@ -146,12 +151,8 @@ class KernelEncoder:
             yield from self._encode_texts(text, specials, workers)
             return
         chunks = ByteChunks(open_files([text.path]), self._cutter(specials), self._chunk_bytes)
-
-        def read(buffer: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
-            return chunks.read(buffer)[:2]
-
         try:
-            for batch in self._in_order(read, chunks.new_buffer, specials, workers):
+            for batch in self._encode_chunks(chunks, specials, workers):
                 yield batch
                 text.advance(chunks.num_bytes, chunks.num_read, size)
         except NotUtf8Error:
@@ -159,6 +160,14 @@ class KernelEncoder:
         finally:
             chunks.close()
         text.advance(chunks.num_bytes, chunks.num_read, size)
+
+    def _encode_chunks(
+        self, chunks: ByteChunks, specials: Sequence[str], workers: int
+    ) -> Iterator[TokenArray]:
+        def read(buffer: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
+            return chunks.read(buffer)[:2]
+
+        return self._in_order(read, chunks.new_buffer, specials, workers)
 
     def _encode_texts(
         self, pieces: Iterable[str], specials: Sequence[str], workers: int
@@ -253,16 +262,12 @@ class _Desk:
         return self.length > 0
 
 
-def _short_data(text: str, longest: int, errors: str) -> bytes | None:
-    """Return the UTF-8 of `text`, or None if that is longer than `longest`."""
+def _utf8(text: str, errors: str) -> bytes:
     check_errors(errors)
-    if len(text) > longest:
-        return None
     try:
-        data = text.encode()
+        return text.encode()
     except UnicodeEncodeError:
-        data = "".join(well_formed((text,), errors)).encode()
-    return data if len(data) <= longest else None
+        return "".join(well_formed((text,), errors)).encode()
 
 
 def _groups(texts: Sequence[str], length: int) -> Iterator[Sequence[str]]:
