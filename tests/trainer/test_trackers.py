@@ -86,6 +86,32 @@ def test_trackers_that_cannot_start_cost_a_line_each_and_nothing_else(tracked: T
     assert [row["step"] for row in tracked.rows] == list(range(1, 12))
 
 
+@pytest.mark.long
+def test_wandb_without_a_login_asks_nobody_on_a_terminal(tmp_path: Path) -> None:
+    code = (
+        "from pathlib import Path; from trainer.config import TrainConfig;"
+        "from trainer.run_directory import RunDirectory;"
+        "from trainer.trackers.to_wandb import WandbTracker\n"
+        "try: WandbTracker(TrainConfig(), RunDirectory(Path()))\n"
+        "except Exception as error: print(error)"
+    )
+    terminal, side = os.openpty()
+    unset = ("WANDB_MODE", "WANDB_API_KEY", "NETRC")
+    process = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={k: v for k, v in os.environ.items() if k not in unset} | {"HOME": str(tmp_path)},
+        stdin=side,
+        stdout=subprocess.PIPE,
+        stderr=side,
+        text=True,
+        timeout=60,
+    )
+    os.close(side)
+    os.close(terminal)
+    assert "No API key configured" in process.stdout
+
+
 class Breaking:
     """A tracker that loses its connection at step 3."""
 

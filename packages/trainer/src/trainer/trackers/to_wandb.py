@@ -1,7 +1,10 @@
 """Weights & Biases. `WANDB_PROJECT`, `WANDB_MODE=offline` and its other variables hold as usual."""
 
+import contextlib
+import io
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import wandb
@@ -19,25 +22,36 @@ class WandbTracker:
     """A run of Weights & Biases, which a resumed run goes on with."""
 
     def __init__(self, config: TrainConfig, run: RunDirectory) -> None:
-        self._run = wandb.init(
-            project=os.environ.get("WANDB_PROJECT", PROJECT),
-            name=run.path.name,
-            id=identifier(run),
-            resume="allow",
-            notes=config.objective or None,
-            dir=run.path,
-            config=settings(config),
-            settings=wandb.Settings(
-                console="off",
-                silent=True,
-                init_timeout=PATIENCE,
-                finish_timeout=PATIENCE,
-                finish_timeout_raises=True,
-            ),
-        )
+        with _nobody_to_ask():
+            self._run = wandb.init(
+                project=os.environ.get("WANDB_PROJECT", PROJECT),
+                name=run.path.name,
+                id=identifier(run),
+                resume="allow",
+                notes=config.objective or None,
+                dir=run.path,
+                config=settings(config),
+                settings=wandb.Settings(
+                    console="off",
+                    silent=True,
+                    init_timeout=PATIENCE,
+                    finish_timeout=PATIENCE,
+                    finish_timeout_raises=True,
+                ),
+            )
 
     def log(self, row: Mapping[str, Any]) -> None:
         self._run.log(numbers(row), step=row["step"])
 
     def close(self, *, failed: bool) -> None:
         self._run.finish(exit_code=int(failed))
+
+
+@contextlib.contextmanager
+def _nobody_to_ask() -> Iterator[None]:
+    """Without a login wandb asks for one on a terminal, and a run would wait for ever."""
+    terminal, sys.stdin = sys.stdin, io.StringIO()
+    try:
+        yield
+    finally:
+        sys.stdin = terminal
