@@ -47,7 +47,7 @@ def fails(capsys: pytest.CaptureFixture[str], *flags: str, status: int = 2) -> s
         ("--data.tokens nowhere", "nowhere: no such directory"),
         ("--data.tokens .", "holds no train.npy"),
         ("--device mps", "device='mps' is not available"),
-        ("tinystories", "preset 'tinystories' needs its text: get it from https://"),
+        ("tinystories", "`uv run --package trainer trainer prepare tinystories` fetches it"),
         ("--run-dir empty.txt", "is a file"),
         ("--run-dir .", "holds files but no run"),
     ],

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -127,11 +127,13 @@ def read_token_file(
     tokenizer_sha256: str | None = None,
     vocab_size: int | None = None,
     verify: bool = True,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[TokenArray, Sidecar]:
     """Map a token file into memory, read-only, once it is known to be whole.
 
     Always checked: header, type, file size, sidecar and, where given, the tokenizer's hash and
-    vocabulary size. `verify` also reads all of it, for the SHA-256 and ids beyond the vocabulary.
+    vocabulary size. `verify` also reads all of it, for the SHA-256 and ids beyond the vocabulary;
+    `progress` is then told how many bytes are read, and of how many.
     Raises TokenFileError, which names the file, what was expected and what was found.
     """
     path = Path(path)
@@ -159,14 +161,7 @@ def read_token_file(
     else:
         tokens = np.empty(0, dtype=dtype)
     if verify:
-        _check_ids(path, tokens, sidecar.vocab_size, start)
-        with path.open("rb") as file:
-            digest = _sha256(file)
-        if digest != sidecar.sha256:
-            raise TokenFileError(
-                f"{path}: SHA-256 is {digest:.12}, but its sidecar says {sidecar.sha256:.12}; "
-                "the file is damaged"
-            )
+        _verify(path, dtype, start, sidecar, progress)
     return tokens, sidecar
 
 
@@ -211,14 +206,33 @@ def _read_header(path: Path) -> tuple[np.dtype[Any], int, int]:
     return dtype, num_tokens, start
 
 
-def _check_ids(path: Path, tokens: TokenArray, vocab_size: int, start: int) -> None:
-    step = 1 << 22
-    for first in range(0, len(tokens), step):
-        piece = tokens[first : first + step]
-        if int(piece.max()) >= vocab_size:
-            at = int(np.argmax(piece >= vocab_size))
-            position = first + at
-            raise TokenFileError(
-                f"{path}: token id {piece[at]} at position {position:,} (byte "
-                f"{start + position * tokens.itemsize:,}) is outside 0..{vocab_size - 1}"
-            )
+def _verify(
+    path: Path,
+    dtype: np.dtype[Any],
+    start: int,
+    sidecar: Sidecar,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Read the file once; raise TokenFileError for an id beyond the vocabulary or another hash."""
+    size = start + sidecar.num_tokens * dtype.itemsize
+    done = start
+    with path.open("rb") as file:
+        digest = hashlib.sha256(file.read(start))
+        while piece := file.read(1 << 22):
+            ids = np.frombuffer(piece, dtype=dtype)
+            if int(ids.max()) >= sidecar.vocab_size:
+                at = int(np.argmax(ids >= sidecar.vocab_size))
+                place = done + at * dtype.itemsize
+                raise TokenFileError(
+                    f"{path}: token id {ids[at]} at position {(place - start) // dtype.itemsize:,} "
+                    f"(byte {place:,}) is outside 0..{sidecar.vocab_size - 1}"
+                )
+            digest.update(piece)
+            done += len(piece)
+            if progress is not None:
+                progress(done, size)
+    if digest.hexdigest() != sidecar.sha256:
+        raise TokenFileError(
+            f"{path}: SHA-256 is {digest.hexdigest():.12}, but its sidecar says "
+            f"{sidecar.sha256:.12}; the file is damaged"
+        )

@@ -53,13 +53,37 @@ def gather_windows(
     device: str | torch.device,
 ) -> tuple[Int[Tensor, "batch context_length"], Int[Tensor, "batch context_length"]]:
     """Return the inputs and targets (int64) of the windows that begin at `starts`."""
-    places = starts.astype(np.int64)[:, None] + np.arange(context_length + 1)
-    windows = torch.from_numpy(dataset[places].astype(np.int64))
-    # Where there is no CUDA the copy below must be what complains, in torch's own words.
-    if torch.device(device).type == "cuda" and torch.cuda.is_available():
-        windows = windows.pin_memory()
-    windows = windows.to(device, non_blocking=True)
-    return windows[:, :-1], windows[:, 1:]
+    # Where there is no CUDA the copy must be what complains, in torch's own words.
+    pin = torch.device(device).type == "cuda" and torch.cuda.is_available()
+    return move_windows(read_windows(dataset, starts, context_length, pin=pin), device)
+
+
+@contract
+def read_windows(
+    dataset: Integer[np.ndarray, " tokens"],
+    starts: Int[np.ndarray, " batch"],
+    context_length: int,
+    *,
+    pin: bool = False,
+) -> Int[Tensor, "batch length"]:
+    """Return the ids (int64) of windows, each with the token after it, in memory of the CPU.
+
+    With `pin` in memory that a GPU copies from while the CPU goes on.
+    """
+    windows = np.empty((len(starts), context_length + 1), dtype=np.int64)
+    for row, start in zip(windows, starts, strict=True):
+        row[:] = dataset[start : start + context_length + 1]
+    ids = torch.from_numpy(windows)
+    return ids.pin_memory() if pin else ids
+
+
+@contract
+def move_windows(
+    windows: Int[Tensor, "batch length"], device: str | torch.device
+) -> tuple[Int[Tensor, "batch context_length"], Int[Tensor, "batch context_length"]]:
+    """Return inputs and targets on the device, to which pinned windows are copied meanwhile."""
+    moved = windows.to(device, non_blocking=True)
+    return moved[:, :-1], moved[:, 1:]
 
 
 @dataclass(frozen=True)

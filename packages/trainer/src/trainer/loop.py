@@ -22,12 +22,13 @@ from contracts import contract
 from nn import TransformerLM
 from optim import clip_grad_norm
 from trainer import checkpoints, nonfinite
-from trainer.batches import SequenceSampler, document_starts, gather_windows
+from trainer.batches import SequenceSampler, document_starts
 from trainer.config import TrainConfig
 from trainer.devices import autocast, flops_utilization, should_compile
 from trainer.display import Display
 from trainer.evaluation import evaluate, held_out_windows
 from trainer.optimization import build_optimizers, learning_rate_factor, set_learning_rates
+from trainer.prefetch import Prefetcher
 from trainer.prepared import PreparedData
 from trainer.run_directory import RunDirectory
 from trainer.samples import Sampler
@@ -89,7 +90,9 @@ def train(
     separator = data.separator(config.data)
     documents = None if separator is None else document_starts(data.train, separator)
     sequences = SequenceSampler(
-        config.seed, len(data.train), context_length, config.batch_size, documents
+        *(config.seed, len(data.train), context_length, config.batch_size),
+        documents=documents,
+        mixture=data.mixture(config.data, context_length),
     )
     held_out = held_out_windows(data.valid, context_length, separator)
     texts = Sampler(model, data.tokenizer, config.sample, config.data.special_token, data.valid)
@@ -121,6 +124,7 @@ def train(
     with (
         Tracking(config, run, display, first_step=step - unfinished + 1) as tracking,
         TrainingScreen(display, config.max_steps, done.step) as screen,
+        Prefetcher(sequences, data.train, device, first=step + 1) as batches,
         stop.deferred(),
         saver.last_good_step(done, counters),
     ):
@@ -133,8 +137,7 @@ def train(
         while step < config.max_steps or unfinished:
             stop.check()
             if not unfinished:
-                starts = sequences.starts(step + 1)
-                inputs, targets = gather_windows(data.train, starts, context_length, device)
+                inputs, targets = batches.next()
                 mean = accumulate_gradients(loss_of, inputs, targets, config, device, stop.check)
                 factor = learning_rate_factor(step + 1, config.schedule, config.max_steps)
                 set_learning_rates(optimizers, factor)

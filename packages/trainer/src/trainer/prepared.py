@@ -1,20 +1,25 @@
 """A directory of prepared data, as training reads it.
 
 train.npy, valid.npy   tokens, each with a sidecar .json    tokenizer/   vocabulary and merges
-data.json              sizes in bytes and, for text of the story grammar, its entropy
+data.json              sizes in bytes, the tokens of each file, and for stories their entropy
+checked.json           that these very files have been read and found whole, if that took long
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bpe import Tokenizer
-from bpe.token_file import TokenArray, read_token_file
+from bpe.token_file import Sidecar, TokenArray, read_token_file
 from trainer.config import DataConfig
+from trainer.mixture import Mixture
+from trainer.remembered import remembered
 from trainer.run_directory import read_json
 
 TRAIN, VALID, TOKENIZER, DESCRIPTION = "train.npy", "valid.npy", "tokenizer", "data.json"
+CHECKED = "checked.json"
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,8 @@ class PreparedData:
     """Nats of the validation text under the grammar that wrote it: no model can do better."""
     identity: Mapping[str, str]
     """Hashes of tokenizer and tokens; a run must not go on with others."""
+    sources: tuple[tuple[str, int], ...] = ()
+    """The files that the training tokens come from, in order, and how many each gave."""
 
     @property
     def floor(self) -> float | None:
@@ -50,6 +57,23 @@ class PreparedData:
             )
         return self.tokenizer.special_tokens[config.special_token]
 
+    def mixture(self, config: DataConfig, context_length: int) -> Mixture | None:
+        """Return how often to draw from which file, None if from all tokens alike.
+
+        Raises ValueError where `config.weights` do not fit the files.
+        """
+        if not config.weights:
+            return None
+        if not self.sources:
+            raise ValueError(
+                f"data.weights: {self.directory} does not say which tokens come from which file; "
+                f"make it again with `trainer prepare --from-files A B --weights 3 1`"
+            )
+        names, sizes = zip(*self.sources, strict=True)
+        mixture = Mixture(sizes, config.weights)
+        mixture.check_context(names, context_length)
+        return mixture
+
     def describe(self) -> dict[str, Any]:
         """Return what a run records of its data."""
         return {
@@ -59,6 +83,7 @@ class PreparedData:
             "train_bytes": self.train_bytes,
             "valid_bytes": self.valid_bytes,
             "entropy_floor": self.floor,
+            "sources": dict(self.sources),
             "sha256": dict(self.identity),
         }
 
@@ -73,10 +98,14 @@ class PreparedData:
                 )
 
 
-def open_prepared(directory: Path) -> PreparedData:
+def open_prepared(
+    directory: Path, progress: Callable[[int, int], None] | None = None
+) -> PreparedData:
     """Open a directory of prepared data; raise ValueError for what is missing or damaged.
 
-    Every token is read once: its id must be in the vocabulary, and the SHA-256 be right.
+    Every token is read once: its id must be in the vocabulary, and the SHA-256 be right. Where that
+    takes more than a second it is remembered, and not done again while the file is unchanged.
+    `progress` is told how many bytes of a file are read, and of how many.
     """
     if not directory.is_dir():
         raise ValueError(f"data.tokens {directory}: no such directory; `trainer prepare` makes one")
@@ -86,12 +115,8 @@ def open_prepared(directory: Path) -> PreparedData:
                 f"data.tokens {directory}: holds no {name}; `trainer prepare` makes it"
             )
     tokenizer = Tokenizer.load(directory / TOKENIZER)
-    train, train_sidecar = read_token_file(
-        directory / TRAIN, tokenizer_sha256=tokenizer.sha256, vocab_size=tokenizer.vocab_size
-    )
-    valid, valid_sidecar = read_token_file(
-        directory / VALID, tokenizer_sha256=tokenizer.sha256, vocab_size=tokenizer.vocab_size
-    )
+    train, train_sidecar = _open_tokens(directory / TRAIN, tokenizer, progress)
+    valid, valid_sidecar = _open_tokens(directory / VALID, tokenizer, progress)
     description: dict[str, Any] = {}
     if (directory / DESCRIPTION).exists():
         description = read_json(directory / DESCRIPTION)
@@ -108,4 +133,21 @@ def open_prepared(directory: Path) -> PreparedData:
             "train_tokens": train_sidecar.sha256,
             "valid_tokens": valid_sidecar.sha256,
         },
+        sources=tuple((str(s["file"]), int(s["tokens"])) for s in description.get("sources", ())),
     )
+
+
+def _open_tokens(
+    path: Path, tokenizer: Tokenizer, progress: Callable[[int, int], None] | None
+) -> tuple[TokenArray, Sidecar]:
+    read = partial(
+        read_token_file,
+        path,
+        tokenizer_sha256=tokenizer.sha256,
+        vocab_size=tokenizer.vocab_size,
+        progress=progress,
+    )
+    tokens, sidecar = read(verify=False)
+    question = f"{sidecar.num_tokens} ids below {sidecar.vocab_size}, SHA-256 {sidecar.sha256}"
+    remembered(path.with_name(CHECKED), path, question, lambda: str(len(read()[0])))
+    return tokens, sidecar

@@ -1,6 +1,7 @@
 """Named configurations: each a complete frozen object; flags override single fields."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 
 from nn import ModelConfig
@@ -45,7 +46,7 @@ TINYSTORIES = TrainConfig(
     ),
     optimizer=OptimizerConfig(lr=2e-3),
     schedule=ScheduleConfig(warmup_steps=500, min_lr_ratio=0.1),
-    data=DataConfig(vocab_size=10_000, stories_bytes=0),
+    data=DataConfig(tokens=Path("data/tinystories"), vocab_size=10_000, stories_bytes=0),
     eval=EvalConfig(every=500, windows=512, final_windows=8192),
     checkpoint=CheckpointConfig(every=1000, keep=2),
     sample=SampleConfig(every=1000),
@@ -75,7 +76,7 @@ OWT = TrainConfig(
     ),
     optimizer=OptimizerConfig(lr=2e-3),
     schedule=ScheduleConfig(warmup_steps=500, min_lr_ratio=0.1),
-    data=DataConfig(vocab_size=32_000, stories_bytes=0),
+    data=DataConfig(tokens=Path("data/owt"), vocab_size=32_000, stories_bytes=0),
     eval=EvalConfig(every=500, windows=512, final_windows=8192),
     checkpoint=CheckpointConfig(every=1000, keep=2),
     sample=SampleConfig(every=1000),
@@ -99,7 +100,7 @@ OWT_LEADERBOARD = TrainConfig(
     ),
     optimizer=OptimizerConfig(name="muon", lr=3e-3, muon_lr=0.02),
     schedule=ScheduleConfig(name="wsd", warmup_steps=500, min_lr_ratio=0.0, decay_ratio=0.4),
-    data=DataConfig(vocab_size=32_000, stories_bytes=0),
+    data=OWT.data,
     eval=EvalConfig(every=500, windows=512, final_windows=8192),
     checkpoint=CheckpointConfig(every=1000, keep=2),
     sample=SampleConfig(every=2000),

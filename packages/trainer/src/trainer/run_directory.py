@@ -24,6 +24,8 @@ FREE = (
     *("objective", "track"),
 )
 FREE_SECTIONS = ("data", "eval", "checkpoint", "sample")
+# Of the data, what decides which sequences a step sees.
+FIXED_OF_DATA = ("data.windows", "data.weights")
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,7 @@ def _fixed_settings(mapping: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: value
         for key, value in flatten(dict(mapping))
-        if key not in FREE and key.partition(".")[0] not in FREE_SECTIONS
+        if key in FIXED_OF_DATA or (key not in FREE and key.partition(".")[0] not in FREE_SECTIONS)
     }
 
 

@@ -15,7 +15,7 @@ from trainer.display import Display
 from trainer.loop import train
 from trainer.prepare import prepare
 from trainer.prepared import PreparedData, open_prepared
-from trainer.presets import SOURCES
+from trainer.presets import PRESETS, SOURCES
 from trainer.provenance import now, provenance
 from trainer.run_directory import (
     RunDirectory,
@@ -78,6 +78,7 @@ def _run(
     config = _with_vocabulary(config, data)
     data.check_context(config.model.context_length)
     data.separator(config.data)
+    data.mixture(config.data, config.model.context_length)
     identity = {"config": config_hash(config), **data.identity}
     if earlier is not None and checkpoint is not None:
         different = different_settings(earlier, config) or _different_data(checkpoint, identity)
@@ -138,12 +139,14 @@ def _check_source(config: TrainConfig, preset: str) -> None:
     """Refuse what can be known to be too little before the text is read."""
     data = config.data
     if data.tokens is not None:
+        missing = preset in SOURCES and not data.tokens.exists()
+        if missing and data.tokens == PRESETS[preset].data.tokens:
+            raise ValueError(
+                f"preset {preset!r} needs its text: `uv run --package trainer trainer prepare "
+                f"{data.tokens.name}` fetches it from {SOURCES[preset]} and makes {data.tokens}; "
+                f"or add --data.corpus FILE"
+            )
         return
-    if not data.corpus and not data.stories_bytes:
-        raise ValueError(
-            f"preset {preset!r} needs its text: get it from {SOURCES.get(preset, 'its source')} "
-            f"and add --data.corpus FILE"
-        )
     size = corpus_size([*data.corpus, *data.val_corpus]) or data.stories_bytes
     needed = config.model.context_length + 1
     if size < 2 * needed:
@@ -157,8 +160,8 @@ def _check_source(config: TrainConfig, preset: str) -> None:
 
 def _open_data(config: TrainConfig, display: Display) -> PreparedData:
     directory = config.data.tokens or prepare(config.data, display)
-    with display.progress("checking the tokens"):
-        return open_prepared(directory)
+    with display.progress("checking the tokens") as meter:
+        return open_prepared(directory, meter.update_share)
 
 
 def _with_vocabulary(config: TrainConfig, data: PreparedData) -> TrainConfig:
