@@ -31,7 +31,7 @@ def rope(
     Computed in the wider of the dtypes of `x` and the tables, returned in the dtype of `x`.
     """
     tables_fixed = not (cos.requires_grad or sin.requires_grad)
-    if tables_fixed and fused_serves(x.device, x.dtype, fusible=True):
+    if tables_fixed and fused_serves(x.device, x.dtype):
         return cpu_rope(x, cos, sin)
     # (a, b) becomes (a cos - b sin, b cos + a sin). As whole rows, so that no pass is strided:
     # x times doubled cosines, plus x with its pairs swapped times sines of alternating sign.

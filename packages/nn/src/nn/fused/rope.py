@@ -1,4 +1,4 @@
-# mypy: disable-error-code="no-untyped-call"
+# mypy: disable-error-code="no-untyped-def, untyped-decorator, no-untyped-call"
 """Rotary positions as products of complex numbers, and their gradient (Su et al. 2021, eq. 34).
 
 A pair (a, b) is the number z = a + ib, and turning it by an angle is one product:
@@ -26,7 +26,10 @@ def cpu_rope(
     sin: Float[Tensor, "*#batch d_k//2"],
 ) -> Float[Tensor, "*batch d_k"]:
     """Compute `rope` for tables that need no gradient."""
-    turned: Tensor = _Rope.apply(x, cos, sin)
+    if torch.compiler.is_compiling():
+        turned: Tensor = _turn_opaquely(x, cos, sin)
+    else:
+        turned = _Rope.apply(x, cos, sin)
     return turned
 
 
@@ -43,6 +46,30 @@ class _Rope(Function):
         return _turn(grad, cos, -sin), None, None
 
 
+# The compiler knows no complex numbers, and makes of pairs a loop that takes one number at a time.
+@torch.library.custom_op("groundup::turn_pairs", mutates_args=())
+def _turn_opaquely(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    return torch.empty_like(x).copy_(_turn(x, cos, sin))
+
+
+@_turn_opaquely.register_fake
+def _(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    return torch.empty_like(x)
+
+
+def _save(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs[1:])
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+    cos, sin = ctx.saved_tensors
+    turned: Tensor = _turn_opaquely(grad, cos, -sin)
+    return turned, None, None
+
+
+_turn_opaquely.register_autograd(_backward, setup_context=_save)
+
+
 def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     wide = torch.promote_types(torch.promote_types(x.dtype, cos.dtype), torch.float32)
     angles = torch.complex(cos.to(wide), sin.to(wide))
@@ -54,7 +81,5 @@ def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 def _is_complex_in_memory(pairs: Tensor) -> bool:
     """Tell whether all pairs begin at even places, one number after the other."""
-    # The compiler does not know where a tensor begins.
-    if torch.compiler.is_compiling() or pairs.stride(-1) != 1:
-        return False
-    return all(place % 2 == 0 for place in (pairs.storage_offset(), *pairs.stride()[:-1]))
+    places = (pairs.storage_offset(), *pairs.stride()[:-1])
+    return pairs.stride(-1) == 1 and all(place % 2 == 0 for place in places)

@@ -5,8 +5,8 @@ or later, where Triton is installed; this module needs no Triton to import. What
 such as float64, a mask or another device, is left to the plain functions. The environment variable
 NN_KERNELS, read once, narrows or widens that:
 
-    auto        (default) attention and loss always; norms, rotations and gates in eager mode only,
-                as `torch.compile` fuses those with their neighbours, which a finished kernel cannot
+    auto        (default) attention and loss always; norms, gates and, on a GPU, rotations in eager
+                mode only, as `torch.compile` fuses those with their neighbours
     all         also those when compiled; and Triton's on the CPU, if TRITON_INTERPRET=1 runs them
     reference   the plain functions everywhere: to read along, and to differentiate twice
 """
