@@ -20,11 +20,10 @@ def report_data(runs: Sequence[PastRun]) -> dict[str, Any]:
     Of a run with more than `MAX_ROWS` rows every n-th is taken, and all with a validation loss.
     """
     names = _unlike_names(runs)
-    title = names[0] if len(runs) == 1 else f"{len(runs)} runs compared"
-    objectives = {run.objective for run in runs} - {""}
+    single = len(runs) == 1
     return {
-        "title": title,
-        "subtitle": objectives.pop() if len(objectives) == 1 else " · ".join(names),
+        "title": names[0] if single else f"{len(runs)} runs compared",
+        "subtitle": str(runs[0].path) if single else " · ".join(names),
         "runs": [_run_data(run, name) for run, name in zip(runs, names, strict=True)],
     }
 

@@ -50,7 +50,14 @@ def _draw(runs: Sequence[PastRun], key: str, label: str, path: Path) -> None:
     axes.tick_params(colors=MUTED, labelsize=8, length=0)
     axes.spines[:].set_visible(False)
     if any(shown):
-        axes.legend(frameon=False, fontsize=8, labelcolor=INK, loc="upper right")
+        axes.legend(
+            frameon=False,
+            fontsize=8,
+            labelcolor=INK,
+            loc="upper right",
+            title="validation (thin: training)",
+            title_fontsize=7,
+        )
     figure.savefig(path)
 
 

@@ -73,7 +73,7 @@ function timeTicks(low, high, count, log) {
     const stride = Math.ceil(within.length / count);
     return within.filter((_, i) => (within.length - 1 - i) % stride === 0);
   }
-  const step = DURATIONS.find((n) => (high - low) / n <= count) || 2 * DURATIONS[DURATIONS.length - 1];
+  const step = DURATIONS.find((n) => (high - low) / n <= count + 1) || 2 * DURATIONS[DURATIONS.length - 1];
   const ticks = [];
   for (let tick = Math.ceil(low / step) * step; tick <= high; tick += step) ticks.push(tick);
   return ticks;
