@@ -169,6 +169,16 @@ def test_every_mutation_loads_alike_or_is_refused(
         assert "\n" not in message
 
 
+def test_counts_that_are_not_those_of_the_pretokens_are_refused(
+    parts: list[Path], tmp_path: Path
+) -> None:
+    with np.load(parts[0]) as arrays:
+        changed = {**arrays, "counts": arrays["counts"][::-1]}
+    np.savez(tmp_path / "changed.npz", **changed)
+    with pytest.raises(DamagedFileError, match="its SHA-256 is another"):
+        PretokenCounts.load(tmp_path / "changed.npz")
+
+
 def test_an_object_array_is_not_unpickled(parts: list[Path], tmp_path: Path) -> None:
     with np.load(parts[0]) as arrays:
         changed = {**arrays, "counts": np.array([print, "executed"], object)}

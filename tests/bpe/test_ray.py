@@ -64,7 +64,7 @@ pytestmark = pytest.mark.long
 def big(corpus: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("ray") / "corpus.txt"
     # Longer than one of the parts that are dealt out, in which specials lie on the borders too.
-    path.write_bytes((corpus + "<|endoftext|>").encode() * 101)
+    path.write_bytes((corpus + "<|endoftext|>").encode() * 211)
     return path
 
 
