@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bpe.counting import PretokenCounts, count_pretokens
+from bpe.counting import count_pretokens
+from bpe.pretoken_counts import PretokenCounts
 from bpe.patterns import compile_pattern
 
 TEXT = (
