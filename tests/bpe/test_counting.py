@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bpe.counting import count_pretokens
-from bpe.pretoken_counts import PretokenCounts
 from bpe.patterns import compile_pattern
+from bpe.pretoken_counts import PretokenCounts
 
 TEXT = (
     "One morning, Ana's dog (the old one) found 12 keys.<|end|>\r\n"

@@ -51,6 +51,9 @@ class ByteStream(io.RawIOBase):
         """Fill some of `buffer`; return how many bytes, 0 at the end."""
         try:
             num_read: int = self._unpacked.readinto(buffer)
+            if self._unpacked is not self._stored and not self.num_read:
+                # Not even an empty text is packed into nothing.
+                raise EOFError
         except EOFError:
             raise DamagedFileError(f"{self.path}: cut short; its end is missing") from None
         except (gzip.BadGzipFile, zlib.error) as error:
