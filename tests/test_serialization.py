@@ -90,7 +90,7 @@ def test_file_cannot_run_code(tmp_path: Path) -> None:
     path = tmp_path / "trap.pt"
     torch.save({"model": Trap(), "optimizer": {}, "iteration": 1}, path)
     model = network()
-    with pytest.raises(ValueError, match="disallowed object .* at trap/model"):
+    with pytest.raises(ValueError, match=r"disallowed object .* at trap/model"):
         run_load_checkpoint(path, model, optimizer(model))
     assert not (tmp_path / "sprung").exists()
 

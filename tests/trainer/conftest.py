@@ -2,76 +2,45 @@
 
 import io
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from small_run import byte_data as make_byte_data
+from small_run import byte_tokenizer as make_byte_tokenizer
+from small_run import small_config as make_small_config
 from trainer_jobs import SMALL_JOB, start
+from warm_process import WarmPair
 
 from bpe import Tokenizer
-from nn import ModelConfig
-from trainer.config import (
-    CheckpointConfig,
-    DataConfig,
-    EvalConfig,
-    OptimizerConfig,
-    SampleConfig,
-    ScheduleConfig,
-    TrainConfig,
-)
+from trainer.config import TrainConfig
 from trainer.display import Display
 from trainer.prepared import PreparedData
-
-END = "<|endoftext|>"
 
 
 @pytest.fixture
 def small_config() -> TrainConfig:
-    """Seven steps of a model of two layers over bytes, with everything switched on."""
-    return TrainConfig(
-        seed=5,
-        max_steps=7,
-        batch_size=6,
-        device="cpu",
-        log_every=1,
-        model=ModelConfig(
-            vocab_size=257, context_length=17, d_model=12, num_layers=2, num_heads=3, d_ff=23
-        ),
-        optimizer=OptimizerConfig(lr=1e-2, max_grad_norm=0.3),
-        schedule=ScheduleConfig(warmup_steps=3),
-        data=DataConfig(vocab_size=257),
-        eval=EvalConfig(every=3, windows=4, final_windows=11),
-        checkpoint=CheckpointConfig(every=2, keep=3),
-        sample=SampleConfig(every=5, max_tokens=13),
-    )
+    return make_small_config()
 
 
 @pytest.fixture(scope="session")
 def byte_tokenizer() -> Tokenizer:
-    """The tokenizer without merges: the separator is 0, byte b is b + 1."""
-    vocab = {0: END.encode()} | {byte + 1: bytes([byte]) for byte in range(256)}
-    return Tokenizer(vocab, [], [END])
+    return make_byte_tokenizer()
 
 
 @pytest.fixture(scope="session")
-def byte_data(byte_tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> PreparedData:
-    """Tokens that a model can learn: the alphabet in order, and a separator now and then."""
-    text = "".join(END * (n % 7 == 0) + "abcdefghijklmnopqrstuvwxyz " for n in range(53))
-    tokens = byte_tokenizer.encode_array(text)
-    directory = tmp_path_factory.mktemp("data")
-    byte_tokenizer.save(directory / "tokenizer")
-    return PreparedData(
-        directory=directory,
-        tokenizer=byte_tokenizer,
-        train=tokens,
-        valid=tokens[: 7 * 27],
-        train_bytes=len(text),
-        valid_bytes=7 * 27,
-        valid_entropy=None,
-        identity={"tokenizer": byte_tokenizer.sha256, "train_tokens": "1", "valid_tokens": "2"},
-    )
+def byte_data(tmp_path_factory: pytest.TempPathFactory) -> PreparedData:
+    return make_byte_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[WarmPair]:
+    """Two processes that fork others in milliseconds."""
+    with WarmPair() as pair:
+        yield pair
 
 
 @pytest.fixture

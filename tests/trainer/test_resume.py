@@ -1,7 +1,6 @@
 """Going on with a run: after its end, after a kill, and from the beginning."""
 
 import shutil
-import signal
 import time
 from pathlib import Path
 
@@ -49,20 +48,6 @@ def test_killed_run_goes_on_bit_by_bit(finished: Path) -> None:
     assert record(Path("run"))["resumed_from_step"] == reached
     assert train_command([*flags, "--run-dir=whole"]) == 0
     assert losses(Path("run")) == losses(Path("whole"))
-
-
-def test_interrupted_run_says_how_it_goes_on(finished: Path) -> None:
-    shutil.copytree(finished / "data", "data")
-    process = start(*SMALL_JOB, "--max-steps=100000", "--run-dir=run")
-    while len(list(RunDirectory(Path("run")).read_metrics())) < 3:
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    output, errors = process.communicate()
-    assert process.returncode == 130
-    assert errors.splitlines() == ["train: interrupted"]
-    assert output.rstrip().endswith("train --run-dir run")
-    assert record(Path("run"))["exit"] == "interrupted"
 
 
 def test_run_that_is_begun_again_is_kept_aside(finished: Path, finished_run: Path) -> None:

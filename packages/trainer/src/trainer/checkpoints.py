@@ -30,13 +30,14 @@ from torch.optim import Optimizer
 from trainer import restoring
 from trainer.archives import CorruptCheckpointError as CorruptCheckpointError
 from trainer.archives import check_archive, load_plain
+from trainer.nonfinite import NonFiniteError
 from trainer.restoring import Counters as Counters
 
 FORMAT = 2
 MODEL, OPTIMIZER, MANIFEST = "model.safetensors", "optimizer.pt", "MANIFEST.json"
 PREFIX = "step-"
-# Being written, and the older of two of one step while the newer takes its name.
-UNFINISHED, REPLACED = ".unfinished-", ".replaced-"
+# Being written; being deleted; and the older of two of one step while the newer takes its name.
+UNFINISHED, DELETED, REPLACED = ".unfinished-", ".deleted-", ".replaced-"
 # What the two archives and the manifest take beside the tensors themselves, per tensor.
 OVERHEAD = 1024
 
@@ -69,14 +70,16 @@ def save(
     """Write a checkpoint below the directory `root`; return its directory.
 
     It replaces one of the same step, which a longer run may have left after being cut back. Raises
-    SaveError if it cannot be written, and RuntimeError, before anything is, for numbers that are
-    not finite, which no run could go on from.
+    SaveError if it cannot be written, and NonFiniteError, before anything is, for numbers that
+    are not finite, which no run could go on from.
     """
     weights = restoring.collect_weights(model)
     state = restoring.collect_state(model, optimizers, counters)
     tensors = weights | restoring.state_tensors(state["optimizers"])
     if bad := restoring.first_not_finite(tensors):
-        raise RuntimeError(f"step {counters.step} is not saved: {bad} holds numbers not finite")
+        raise NonFiniteError(
+            f"step {counters.step} is not saved: {bad} holds numbers that are not finite"
+        )
     final = root / f"{PREFIX}{counters.step:09d}"
     temporary = root / f"{UNFINISHED}{final.name}"
     needed = sum(tensor.nbytes + OVERHEAD for tensor in tensors.values())
@@ -112,6 +115,19 @@ def save(
 def steps(root: Path) -> list[Path]:
     """Return the finished checkpoints below `root`, earliest first."""
     return sorted(path for path in root.glob(f"{PREFIX}*") if path.is_dir())
+
+
+def discard(directory: Path, name: str) -> None:
+    """Delete a finished checkpoint that is not needed any more, as far as that can be done.
+
+    It is renamed first: what a kill leaves of it must not be taken for a checkpoint. What cannot be
+    deleted now is deleted at the next start.
+    """
+    number = 1
+    while (doomed := directory.with_name(f"{DELETED}{name}.{number}")).exists():
+        number += 1
+    directory.rename(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
 
 
 def delete(directory: Path) -> None:
@@ -192,7 +208,8 @@ def _rename(temporary: Path, final: Path) -> None:
         final.rename(older)
     temporary.rename(final)
     _flush(final.parent)
-    delete(older)
+    if older.exists():
+        discard(older, older.name.removeprefix(REPLACED))
 
 
 def _why_not_saved(root: Path, step: int, needed: int, error: Exception) -> str:

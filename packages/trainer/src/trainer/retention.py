@@ -11,16 +11,19 @@ from pathlib import Path
 
 from trainer import checkpoints
 
-CORRUPT, DELETED = "corrupt-", ".deleted-"
+CORRUPT = "corrupt-"
 
 
 def tidy(root: Path) -> int:
     """Finish or undo what a killed process left half done; return how many saves it left so."""
     for path in root.glob(f"{checkpoints.REPLACED}*"):
-        name = root / path.name.removeprefix(checkpoints.REPLACED)
-        # Killed between the two renames of `_rename`: the older one is all there is.
-        path.rename(root / (f"{DELETED}{name.name}" if name.exists() else name.name))
-    for path in root.glob(f"{DELETED}*"):
+        name = path.name.removeprefix(checkpoints.REPLACED)
+        if (root / name).exists():
+            checkpoints.discard(path, name)
+        else:
+            # Killed between two renames: the older one is all there is of this step.
+            path.rename(root / name)
+    for path in root.glob(f"{checkpoints.DELETED}*"):
         # What cannot be deleted takes room, and no more.
         shutil.rmtree(path, ignore_errors=True)
     unfinished = list(root.glob(f"{checkpoints.UNFINISHED}*"))
@@ -40,11 +43,8 @@ def keep(root: Path, count: int) -> list[str]:
     for path in found[:-count]:
         if path == best and math.isfinite(_val_loss(path)):
             continue
-        doomed = root / f"{DELETED}{path.name}"
         try:
-            # Renamed first: what a kill leaves of it must not be taken for a checkpoint.
-            path.rename(doomed)
-            checkpoints.delete(doomed)
+            checkpoints.discard(path, path.name)
         except OSError as error:
             failures.append(f"cannot delete the old checkpoint {path}: {error.strerror}")
     return failures

@@ -65,7 +65,11 @@ class Saver:
         except StopRequested as stop:
             raise StopRequested(stop.number, self._save_last(done.step, current())) from None
         except NonFiniteError as error:
-            raise NonFiniteError(f"{error}; {self._save_last(done.step, current())}") from None
+            try:
+                saved = self._save_last(done.step, current())
+            except NonFiniteError as worse:
+                saved = str(worse)
+            raise NonFiniteError(f"{error}; {saved}") from None
 
     def _save_last(self, begun_at: int, counters: Counters) -> str:
         step = counters.step

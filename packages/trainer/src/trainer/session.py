@@ -102,8 +102,8 @@ def _run(
     if earlier is not None and run.record.exists():
         record["earlier"] = read_json(run.record)
     write_json(run.record, record)
-    describe_model(display, config, data, device)
     try:
+        describe_model(display, config, data, device)
         outcome = train(
             config, run, data, device, display, identity=identity, resume_from=checkpoint, stop=stop
         )
