@@ -41,7 +41,7 @@ def draw(
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_dtype_equals_the_exact_result(device: torch.device, dtype: torch.dtype) -> None:
-    inputs = draw(device, queries=67, dtype=dtype)
+    inputs = draw(device, queries=37, dtype=dtype)
     assert_exact(flash_attention, exact_attention, inputs)
 
 
@@ -133,7 +133,7 @@ def test_the_output_joins_its_heads_without_a_copy(device: torch.device) -> None
 
 
 def test_two_runs_give_the_same_bits(device: torch.device) -> None:
-    inputs = [x.requires_grad_() for x in draw(device, queries=67)]
+    inputs = [x.requires_grad_() for x in draw(device, queries=37)]
     runs = [torch.autograd.grad(flash_attention(*inputs).square().sum(), inputs) for _ in "ab"]
     assert all(torch.equal(a, b) for a, b in zip(*runs, strict=True))
 
