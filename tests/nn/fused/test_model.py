@@ -58,7 +58,9 @@ def test_what_the_compiler_fuses_is_left_to_it() -> None:
         return x + fused_serves(CPU, torch.float32, fusible=fusible)
 
     compiled = torch.compile(serves, backend="eager", fullgraph=True)
-    answers = [int(f(torch.zeros(()), fusible)) for f in (serves, compiled) for fusible in (0, 1)]
+    answers = [
+        int(f(torch.zeros(()), fusible)) for f in (serves, compiled) for fusible in (False, True)
+    ]
     assert answers == [1, 1, 1, 0]
 
 
