@@ -1,6 +1,7 @@
 import dataclasses
 import gzip
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from trainer.display import Display
 from trainer.prepare import prepare
 from trainer.prepared import open_prepared
 from trainer.raw_text import held_out_bytes
+from trainer.remembered import remembered
 from trainer.run_directory import read_json
 
 
@@ -262,3 +264,23 @@ def test_packed_files_give_the_tokens_of_their_text(
     unpacked = prepare(settings(tmp_path, packed), quiet)
     for name in ("train.npy", "valid.npy", "tokenizer/vocab.json"):
         assert (plain / name).read_bytes() == (unpacked / name).read_bytes()
+
+
+def test_tokens_that_took_long_to_verify_are_not_read_again_until_they_change(
+    prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.prepared.remembered", partial(remembered, worth_seconds=0.0))
+    reads: list[int] = []
+
+    def progress(done: int, _: int) -> None:
+        reads.append(done)
+
+    open_prepared(prepared, progress)
+    assert len(reads) == 2
+    open_prepared(prepared, progress)
+    assert len(reads) == 2
+    content = bytearray((prepared / "train.npy").read_bytes())
+    content[-1] ^= 1
+    (prepared / "train.npy").write_bytes(content)
+    with pytest.raises(ValueError, match=r"train\.npy: (SHA-256|token id)"):
+        open_prepared(prepared, progress)
