@@ -101,7 +101,7 @@ def _train_and_tell(
         save(saver, counters, val_loss)
         os.write(pipe, f"{counters.step}\n".encode())
 
-    Saver.save = tell  # type: ignore[method-assign]
+    Saver.save = tell  # type: ignore[method-assign,assignment]
     start = retention.find_last_good(run.checkpoints)[0]
     if in_place:
         checkpoints.save = _save_in_place  # type: ignore[assignment]

@@ -119,6 +119,10 @@ def saved(run: RunDirectory, step: int) -> Any:
     directory = run.checkpoints / f"step-{step:09d}"
     state = torch.load(directory / checkpoints.OPTIMIZER, weights_only=True)
     del state["counters"]["seconds"]
+    for optimizer in state["optimizers"]:
+        for group in optimizer["param_groups"]:
+            # Torch adds this default, which is of its own optimizers, to what it loads.
+            group.pop("differentiable", None)
     return comparable([load_file(directory / checkpoints.MODEL), state])
 
 
@@ -190,9 +194,10 @@ def test_no_part_of_a_checkpoint_can_be_left_out(cutter: Cutter) -> None:
             del place[path[-1]]
 
         rewrite(run, 31, leave_out)
-        with pytest.raises(CorruptCheckpointError):
+        try:
             cutter.train(run, 32)
-        refused.append(path)
+        except CorruptCheckpointError:
+            refused.append(path)
     assert refused == found
 
 

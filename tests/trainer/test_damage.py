@@ -11,7 +11,7 @@ import pytest
 import torch
 from kills import module_and_optimizer
 
-from trainer import archives, checkpoints, load_checkpoint, retention, save_checkpoint
+from trainer import checkpoints, load_checkpoint, retention, save_checkpoint
 from trainer.checkpoints import CorruptCheckpointError, Counters, SaveError
 
 FILES = (checkpoints.MODEL, checkpoints.OPTIMIZER, checkpoints.MANIFEST)
@@ -29,7 +29,7 @@ def root(tmp_path: Path) -> Path:
             place, model, [optimizer], counters=Counters(step, 7, 0.5), identity={"data": "d"}
         )
         with torch.no_grad():
-            model.weight += 1
+            model.weight.add_(1)
     return place
 
 
@@ -43,7 +43,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         asked.append(str(file))
         return load(file, **options)
 
-    monkeypatch.setattr(archives.torch, "load", watched)
+    monkeypatch.setattr(torch, "load", watched)
     return asked
 
 

@@ -17,6 +17,7 @@ from trainer.config import TrainConfig
 from trainer.display import Display
 from trainer.loop import train
 from trainer.nonfinite import NonFiniteError
+from trainer.optimization import learning_rate_factor
 from trainer.prepared import PreparedData
 from trainer.run_directory import RunDirectory
 
@@ -61,8 +62,8 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> Plant:
                 return gradient
 
             if kind == "gradient":
-                dict(model.named_parameters())[name].register_hook(spoil)
-            model.loss = loss  # type: ignore[method-assign]
+                dict(model.named_parameters())[name].register_hook(spoil)  # type: ignore[no-untyped-call]
+            model.loss = loss  # type: ignore[method-assign,assignment]
             return model, optimizers
 
         monkeypatch.setattr(loop, "build", build_planted)
@@ -88,7 +89,7 @@ def test_bad_number_stops_the_run_before_the_update(
     step: int,
 ) -> None:
     plant(kind, name, value, step)
-    rate = loop.learning_rate_factor(step, small_config.schedule, small_config.max_steps)
+    rate = learning_rate_factor(step, small_config.schedule, small_config.max_steps)
     with pytest.raises(NonFiniteError) as caught:
         run(tmp_path / "run", small_config, byte_data, quiet)
     told = str(caught.value)

@@ -27,8 +27,8 @@ def test_signal_in_any_phase_saves_and_ends_and_loses_nothing(
     calls = [{"root": place, "flags": flags} for place in (root, str(aside))]
     assert warm.call("signalled.train_whole", *calls) == [0, 0]
     shutil.rmtree(aside)
-    calls = [{"root": root, "flags": flags, "part": part, "parts": 2} for part in (0, 1)]
-    assert warm.call("signalled.signal_everywhere", *calls) == [[], []]
+    parts = [{"root": root, "flags": flags, "part": part, "parts": 2} for part in (0, 1)]
+    assert warm.call("signalled.signal_everywhere", *parts) == [[], []]
 
 
 def test_signal_while_data_is_prepared_leaves_nothing_behind(tmp_path: Path) -> None:

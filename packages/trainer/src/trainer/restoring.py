@@ -138,8 +138,13 @@ def check_optimizer(where: str, saved: Any, optimizer: Optimizer) -> None:
             raise ValueError("its parameters are not numbered as they should be")
         if isinstance(optimizer, GroupOptimizer):
             for group, live in zip(groups, optimizer.param_groups, strict=True):
-                if missing := live.keys() - group.keys():
-                    raise ValueError(f"a group lacks {min(missing)!r}")
+                # Torch adds this one to the groups of an optimizer that was loaded once.
+                for key in live.keys() - {"differentiable"}:
+                    if key not in group:
+                        raise ValueError(f"a group lacks {key!r}")
+                    listed = isinstance(live[key], tuple | list)
+                    if listed and len(group[key]) != len(live[key]):
+                        raise ValueError(f"{key!r} of a group is {group[key]!r}")
             names = _state_names(optimizer)
             for index, parameter in places.items():
                 _check_entry(where, f"state.{index}", entries, index, parameter, names)
