@@ -120,6 +120,22 @@ def test_activations_are_what_autograd_keeps(choices: dict[str, Any], plain: boo
     assert kept == pytest.approx(counted, rel=0.01)
 
 
+@pytest.mark.parametrize("choices", CHOICES)
+def test_checkpointing_keeps_the_inputs_of_blocks_and_one_block(choices: dict[str, Any]) -> None:
+    model, ids = build(choices), torch.zeros(5, 61, dtype=torch.int64)
+    whole = kept_for_backward(model, ids)
+    model.activation_checkpointing = True
+    counts = [
+        5 * 61 * sum(accounting.count_activations(model.config, checkpointing=again).values())
+        for again in (False, True)
+    ]
+    # What autograd keeps before anything is computed again; each of three blocks keeps alike.
+    block = (whole - kept_for_backward(model, ids) + 3 * 5 * 61 * 96) / 3
+    expected = kept_for_backward(model, ids) - 5 * 61 * 96 + block
+    assert counts[1] == pytest.approx(expected, rel=0.03)
+    assert counts[1] < 0.6 * counts[0]
+
+
 def test_only_plain_functions_keep_scores_for_every_key() -> None:
     short, long = (
         accounting.count_activations(ModelConfig(), context_length=length) for length in (7, 14)

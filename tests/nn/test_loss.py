@@ -43,3 +43,14 @@ def test_the_output_projection_turns_hidden_states_into_logits() -> None:
     hidden = model.hidden_states(ids)
     assert hidden.shape == (2, 5, 6)
     assert torch.equal(linear(hidden, model.lm_head.weight), model(ids))
+
+
+def test_scaled_loss_in_float16_loses_no_small_gradient() -> None:
+    """Float16 keeps one part in 2^11; what the loss scale has not reached yet is too small for it."""
+    hidden, weight = torch.randn(4099, 5), torch.randn(101, 5, requires_grad=True)
+    targets = torch.randint(101, (4099,))
+    (exact,) = torch.autograd.grad(linear_cross_entropy(hidden, weight, targets), weight)
+    with torch.autocast("cpu", torch.float16):
+        loss = linear_cross_entropy(hidden, weight, targets)
+    (scaled,) = torch.autograd.grad(loss * 1024, weight)
+    assert (scaled / 1024 - exact).norm() < 2e-3 * exact.norm()

@@ -222,6 +222,15 @@ def test_activation_checkpointing_changes_no_gradient() -> None:
     assert torch.equal(torch.autograd.grad(again.sum(), x)[0], plain)
 
 
+@pytest.mark.parametrize("choices", [{}, EVERYTHING], ids=["default", "everything"])
+def test_checkpointed_model_has_the_same_gradients_bit_by_bit(choices: dict[str, Any]) -> None:
+    model, ids = build(**choices), torch.randint(0, 53, (3, 11))
+    plain = torch.autograd.grad(model.loss(ids, ids), list(model.parameters()))
+    model.activation_checkpointing = True
+    again = torch.autograd.grad(model.loss(ids, ids), list(model.parameters()))
+    assert all(torch.equal(one, other) for one, other in zip(plain, again, strict=True))
+
+
 def test_too_long_a_sequence_is_one_line() -> None:
     with pytest.raises(ValueError, match=r"^24 tokens exceed model\.context_length=23$"):
         build()(torch.zeros(2, 24, dtype=torch.int64))

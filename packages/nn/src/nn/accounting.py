@@ -7,6 +7,8 @@ differentiation keeps from the forward pass to the loss for the backward pass, i
 the functions for speed, or with `plain=True` by the plain ones, whose scores grow with the context.
 """
 
+import dataclasses
+
 from nn.config import ModelConfig
 
 PARTS = (
@@ -87,9 +89,23 @@ def count_backward_flops(
 
 
 def count_activations(
-    config: ModelConfig, *, context_length: int | None = None, plain: bool = False
+    config: ModelConfig,
+    *,
+    context_length: int | None = None,
+    plain: bool = False,
+    checkpointing: bool = False,
 ) -> dict[str, int]:
-    """Count the numbers kept for the backward pass per token, in sequences of `context_length`."""
+    """Count the numbers kept for the backward pass per token, in sequences of `context_length`.
+
+    With `checkpointing`, each block keeps its input, and one, which is computed again, keeps all.
+    """
+    if checkpointing:
+        one = dataclasses.replace(config, num_layers=1, value_embeddings=())
+        kept = count_activations(one, context_length=context_length, plain=plain)
+        kept["norms"] += (config.num_layers - 1) * config.d_model
+        rows = config.resolved_num_kv_heads * config.d_head
+        kept["value_embeddings"] = len(config.value_embeddings) * rows
+        return kept
     context = config.context_length if context_length is None else context_length
     d_model, d_ff, heads = config.d_model, config.resolved_d_ff, config.num_heads
     kv_heads = config.resolved_num_kv_heads
@@ -138,6 +154,7 @@ def count_memory(
     context_length: int | None = None,
     bytes_per_number: int = 4,
     plain: bool = False,
+    checkpointing: bool = False,
 ) -> dict[str, int]:
     """Count the bytes that a training step with AdamW holds at its peak, by what they are for.
 
@@ -145,7 +162,10 @@ def count_memory(
     """
     context = config.context_length if context_length is None else context_length
     weights = sum(count_parameters(config).values())
-    per_token = sum(count_activations(config, context_length=context, plain=plain).values())
+    kept = count_activations(
+        config, context_length=context, plain=plain, checkpointing=checkpointing
+    )
+    per_token = sum(kept.values())
     return {
         "parameters": weights * bytes_per_number,
         "gradients": weights * bytes_per_number,

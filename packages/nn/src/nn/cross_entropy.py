@@ -45,8 +45,13 @@ def linear_cross_entropy(
 
     By `nn.fused` or a kernel, the logits are made a slice of the tokens at a time and never kept. A
     target outside the vocabulary raises IndexError on the CPU and makes the loss NaN elsewhere.
+    Where the product is in float16, logits are kept.
     """
     dtype = autocast_dtype(hidden.device, hidden.dtype)
+    if dtype == torch.float16:
+        # The others form gradients before the backward pass, where no loss scale has reached them:
+        # a probability over the number of tokens is too small for float16.
+        return cross_entropy(linear(hidden, weight), targets)
     if kernels_serve(hidden.device, dtype):
         from nn.triton_kernels.linear_cross_entropy import fused_linear_cross_entropy
 
