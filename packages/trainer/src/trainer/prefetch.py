@@ -10,9 +10,11 @@ from types import TracebackType
 from typing import Self
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from bpe.token_file import TokenArray
+from contracts import contract
 from trainer.batches import SequenceSampler, move_windows, read_windows
 
 # One being waited for and one being made; more would only hold memory.
@@ -57,7 +59,10 @@ class Prefetcher:
         self._closed.set()
         self._thread.join()
 
-    def next(self) -> tuple[Tensor, Tensor]:
+    @contract
+    def next(
+        self,
+    ) -> tuple[Int[Tensor, "batch context_length"], Int[Tensor, "batch context_length"]]:
         """Return inputs and targets of the next step, on the device or on their way to it."""
         windows = self._ready.get()
         if isinstance(windows, Exception):
