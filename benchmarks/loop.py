@@ -155,7 +155,7 @@ def saving(config: TrainConfig, directory: Path, repeats: int) -> list[float]:
     for optimizer in optimizers:
         optimizer.step()
     directory.mkdir()
-    saver = Saver(directory / "c", model, optimizers, identity={}, keep=1, warn=print)
+    saver = Saver(directory / "c", lambda: (model, optimizers), identity={}, keep=1, warn=print)
     seconds = []
     for step in range(1, repeats + 1):
         begun = time.perf_counter()
@@ -212,14 +212,15 @@ def main() -> None:
         statistics.median(b[i] / a[i] for a, b in zip(found["loop"], found["bare"], strict=True))
         for i in (0, 1)
     )
-    consumed = statistics.median(speeds["loop"])
+    # The fastest that any round was: what else the machine did only made it slower.
+    consumed = max(*speeds["loop"], *speeds["bare"])
     lines += [
         "",
         f"Loop over bare step, median of the rounds: {by_clock:.3f} by the clock, "
         f"{by_processor:.3f} by the processor's time (wanted: at least 0.97).",
         "",
         f"Batches from a memory map: {read:,.0f} tokens/s, {read / consumed:,.0f} times what the "
-        f"loop consumes (wanted: 50).",
+        f"fastest round consumed (wanted: 50).",
         "",
         f"A checkpoint holds the loop up for {statistics.median(saved):.2f} s, median of "
         f"{len(saved)}, {min(saved):.2f} to {max(saved):.2f} (wanted: below 1).",

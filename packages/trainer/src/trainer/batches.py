@@ -104,9 +104,14 @@ class SequenceSampler:
     one of these begins there instead."""
     mixture: Mixture | None = None
     """How often to draw from which part; None draws from all tokens alike."""
+    rank: int = 0
+    size: int = 1
+    """This process among so many, of which each takes an equal share of every step's sequences."""
 
     def starts(self, step: int) -> npt.NDArray[np.int64]:
-        """Return where the sequences of `step` (counted from 1) begin, in their order."""
+        """Return where the sequences of `step` (counted from 1) begin, in their order.
+
+        Of several processes, each gets its own."""
         generator = np.random.Philox(key=self.seed, counter=[0, 0, 0, step])
         # 2^64 exceeds any number of starts so far that the remainder's bias is below 1e-8.
         if self.mixture is None:
@@ -116,9 +121,13 @@ class SequenceSampler:
             raw = generator.random_raw((self.batch_size, 2))
             drawn = self.mixture.starts(raw, self.context_length)
         if self.documents is None:
-            return drawn
+            return drawn[self._share]
         begun = self.documents[np.searchsorted(self.documents, drawn, side="right") - 1]
-        return np.where(drawn - begun < self.context_length, begun, drawn)
+        return np.where(drawn - begun < self.context_length, begun, drawn)[self._share]
+
+    @property
+    def _share(self) -> slice:
+        return slice(self.rank, None, self.size)
 
 
 def document_starts(tokens: TokenArray, separator: int) -> npt.NDArray[np.int64]:

@@ -2,7 +2,8 @@
 
 Exit status: 0, 1 for a loss that is not finite, 2 for bad input, 3 for a corrupt checkpoint, 4 for
 a full disk or too little memory; after a signal 128 and its number: 130 SIGINT, 138 SIGUSR1, 143
-SIGTERM. `GROUNDUP_TRACEBACK=1` in the environment shows where an error came from.
+SIGTERM; 5 if another process of the run was lost. `GROUNDUP_TRACEBACK=1` in the environment shows
+where an error came from.
 
 What needs torch is imported late, so that a terminal says at once that something is happening.
 """
@@ -18,10 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainer import run_lock
+from trainer.place import find_place
 from trainer.signals import StopRequested
 
 if TYPE_CHECKING:
     from trainer.config import TrainConfig
+    from trainer.distributed import ProcessTeam
 
 TRAIN_HELP = """Train a language model: from raw text to a model one can talk to.
 
@@ -46,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run `trainer COMMAND ...`; return the exit status."""
     sleep_between_parallel_regions()
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["train"]:
+        return train_command(given[1:])
 
     def run() -> None:
         with loading():
@@ -66,10 +71,27 @@ def sleep_between_parallel_regions() -> None:
 
 
 def train(arguments: Sequence[str]) -> None:
-    """Read the command line and train."""
-    if directory := value_of("--run-dir", arguments):
-        # Known before torch is loaded, which takes seconds.
-        run_lock.check_free(Path(directory))
+    """Train, by itself or as one of several processes."""
+    place = find_place()
+    if place is None:
+        if directory := value_of("--run-dir", arguments):
+            # Known before torch is loaded, which takes seconds.
+            run_lock.check_free(Path(directory))
+        lead(arguments, None)
+        return
+    from trainer.distributed import join
+
+    with join(place, ending_status) as team:
+        if team.leads:
+            lead(arguments, team)
+        else:
+            from trainer.following import follow
+
+            follow(team)
+
+
+def lead(arguments: Sequence[str], team: "ProcessTeam | None") -> None:
+    """Read the command line and train; other processes, if any, follow."""
     with loading():
         from trainer.display import Display
         from trainer.flags import parse_train_config, split_arguments
@@ -85,7 +107,7 @@ def train(arguments: Sequence[str]) -> None:
         description=TRAIN_HELP.format(presets=", ".join(PRESETS)),
         file=file,
     )
-    run_training(config, name, ["train", *arguments], Display())
+    run_training(config, name, ["train", *arguments], Display(), team)
 
 
 def starting_point(preset: str | None, flags: Sequence[str]) -> "tuple[str, TrainConfig]":
@@ -141,6 +163,17 @@ def guarded(name: str, command: Callable[[], None]) -> int:
         print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
         return status
     return 0
+
+
+def ending_status(error: BaseException) -> int:
+    """Return the exit status of a process that `error` ends, whatever it is."""
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    if isinstance(error, StopRequested):
+        return error.exit_status
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 0 if error.code is None else 1
+    return exit_status(error) or 1
 
 
 def exit_status(error: BaseException) -> int | None:

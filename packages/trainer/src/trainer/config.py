@@ -199,6 +199,9 @@ class TrainConfig:
     """auto: the GPU where torch finds one (CUDA), else the CPU."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16: products in bfloat16 by autocast; weights and optimizer stay in float32."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """How several processes (see torchrun) share the model; ddp: each has all of it; fsdp: each has
+    a part of every weight and of the optimizer's state, for models too large for one GPU."""
     compile: Literal["auto", "on", "off"] = "auto"
     """torch.compile the model; auto does so on CUDA."""
     resume: Literal["auto", "never", "anyway"] = "auto"

@@ -13,6 +13,7 @@ from bpe.token_file import TokenArray
 from contracts import contract
 from nn import cross_entropy
 from trainer.batches import document_starts, gather_windows
+from trainer.team import Team
 
 
 @dataclass(frozen=True)
@@ -73,22 +74,31 @@ def evaluate(
     batch_size: int,
     device: torch.device,
     progress: Callable[[int, int], None] | None = None,
+    team: Team | None = None,
 ) -> float:
     """Return the mean loss in nats over the tokens that count in `windows`.
 
-    `progress` is told how many windows are done, and of how many.
+    `progress` is told how many windows are done, and of how many. The processes of a `team` share
+    the windows, and get the same loss.
     """
-    total, length = 0.0, windows.context_length
-    for first in range(0, len(windows.starts), batch_size):
+    team = team or Team()
+    total, length, count = 0.0, windows.context_length, len(windows.starts)
+    for round_first in range(0, count, batch_size * team.size):
+        first = round_first + batch_size * team.rank
+        # Nobody may be missing in a round: one without windows of its own repeats others.
+        counts_here = first < count
+        first = first if counts_here else 0
         batch = slice(first, first + batch_size)
         inputs, targets = gather_windows(tokens, windows.starts[batch], length, device)
         counts = torch.from_numpy(np.arange(length) < windows.counted[batch, None]).to(device)
         with torch.no_grad():
             logits = forward(inputs).float()
-            total += cross_entropy(logits[counts], targets[counts]).item() * int(counts.sum())
+            loss = cross_entropy(logits[counts], targets[counts]).item()
+        if counts_here:
+            total += loss * int(counts.sum())
         if progress is not None:
-            progress(first + len(inputs), len(windows.starts))
-    return total / int(windows.counted.sum())
+            progress(min(round_first + batch_size * team.size, count), count)
+    return sum(part for (part,) in team.gather(total)) / int(windows.counted.sum())
 
 
 def perplexity(loss: float) -> float:

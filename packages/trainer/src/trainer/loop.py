@@ -20,11 +20,10 @@ from torch.optim import Optimizer
 
 from contracts import contract
 from nn import TransformerLM
-from optim import clip_grad_norm
 from trainer import checkpoints, nonfinite
 from trainer.batches import SequenceSampler, document_starts
 from trainer.config import TrainConfig
-from trainer.devices import autocast, flops_utilization, should_compile
+from trainer.devices import autocast, flops_utilization
 from trainer.display import Display
 from trainer.evaluation import evaluate, held_out_windows
 from trainer.optimization import build_optimizers, learning_rate_factor, set_learning_rates
@@ -34,6 +33,7 @@ from trainer.run_directory import RunDirectory
 from trainer.samples import Sampler
 from trainer.saver import Saver
 from trainer.signals import StopSignals
+from trainer.team import Team
 from trainer.trackers import Tracking
 from trainer.training_screen import TrainingScreen
 
@@ -65,27 +65,25 @@ def train(
     identity: dict[str, str],
     resume_from: checkpoints.Checkpoint | None = None,
     stop: StopSignals | None = None,
+    team: Team | None = None,
 ) -> Outcome:
     """Take the steps from the checkpoint (or from the start) to `config.max_steps`.
 
     Writes metrics, samples, checkpoints and the model to the run directory on the way. `identity`
     goes into the checkpoints. Raises StopRequested after a signal, and NonFiniteError before an
-    update that would spoil the weights; the last good step has been saved then.
+    update that would spoil the weights; the last good step has been saved then. Of a `team`, every
+    process calls this with a run and a display of its own; those of the first are seen.
     """
-    stop = stop or StopSignals()
+    stop, team = stop or StopSignals(), team or Team()
     # The first optimizer of a process makes torch load its compiler, which takes seconds.
     with display.progress("getting ready"):
-        model, optimizers = build(config, device)
+        model, optimizers = build(config, team.first_device(config, device))
         # Nothing here draws from torch's own generator; layers of yours may.
         torch.manual_seed(config.seed)
         done = checkpoints.Counters(step=0, tokens=0, seconds=0.0)
         if resume_from is not None:
             done = checkpoints.restore(resume_from, model, optimizers)
-    forward: Callable[[Tensor], Tensor] = model
-    loss_of: Callable[[Tensor, Tensor], Tensor] = model.loss
-    if should_compile(config.compile, device):
-        forward, loss_of = torch.compile(model), torch.compile(model.loss)
-    parameters = list(model.parameters())
+        spread = team.spread(model, optimizers, config, device)
     context_length = config.model.context_length
     separator = data.separator(config.data)
     documents = None if separator is None else document_starts(data.train, separator)
@@ -93,16 +91,18 @@ def train(
         *(config.seed, len(data.train), context_length, config.batch_size),
         documents=documents,
         mixture=data.mixture(config.data, context_length),
+        rank=team.rank,
+        size=team.size,
     )
     held_out = held_out_windows(data.valid, context_length, separator)
     texts = Sampler(model, data.tokenizer, config.sample, config.data.special_token, data.valid)
     saver = Saver(
         run.checkpoints,
-        model,
-        optimizers,
+        spread.whole,
         identity=identity,
         keep=config.checkpoint.keep,
         warn=lambda text: display.detail(text, "yellow"),
+        team=team,
     )
     step, tokens, skipped = done.step, done.tokens, done.skipped
     # A signal may have cut off the evaluation or the sample of the last step; they are made up for.
@@ -117,6 +117,16 @@ def train(
             step, tokens, seconds, skipped, unfinished, row if unfinished else {}
         )
 
+    def write_samples(count: int) -> list[str]:
+        # One process writes; a signal would not find the others at the same place.
+        check = stop.check if team.size == 1 else lambda: None
+        texts.model = spread.whole_model()
+        seeds = range(config.seed, config.seed + (count if team.leads else 0))
+        written = [texts.write(seed=seed, check=check) for seed in seeds] or [""]
+        run.append_samples(step, written)
+        screen.sample(step, written[0])
+        return written
+
     def show_evaluation(windows_done: int, windows: int) -> None:
         stop.check()
         screen.evaluating(windows_done, windows)
@@ -130,29 +140,27 @@ def train(
     ):
         begun = time.perf_counter() - done.seconds
         if step == 0 and config.sample.every:
-            samples = [texts.write(seed=config.seed, check=stop.check)]
-            run.append_samples(0, samples)
-            screen.sample(0, samples[0])
+            samples = write_samples(1)
         interval_begun, interval_tokens = time.perf_counter(), 0
         while step < config.max_steps or unfinished:
             stop.check()
             if not unfinished:
                 inputs, targets = batches.next()
-                mean = accumulate_gradients(loss_of, inputs, targets, config, device, stop.check)
+                mean = accumulate_gradients(
+                    spread.loss, inputs, targets, config, device, stop.check
+                )
                 factor = learning_rate_factor(step + 1, config.schedule, config.max_steps)
                 set_learning_rates(optimizers, factor)
                 # The only place where the loop waits for the device; nothing is scaled yet.
-                norm = clip_grad_norm(parameters, math.inf)
-                loss, grad_norm = torch.stack([mean, norm]).tolist()
+                loss, grad_norm = spread.measure(mean)
                 if math.isfinite(loss + grad_norm):
-                    if grad_norm > config.optimizer.max_grad_norm:
-                        clip_grad_norm(parameters, config.optimizer.max_grad_norm)
+                    spread.clip(grad_norm, config.optimizer.max_grad_norm)
                     for optimizer in optimizers:
                         optimizer.step()
                 else:
                     rate = optimizers[0].param_groups[0]["lr"]
-                    found = nonfinite.describe(model, step + 1, loss, grad_norm, rate)
-                    if config.on_nonfinite == "stop" or nonfinite.bad_weight(model):
+                    found = nonfinite.describe(spread, step + 1, loss, grad_norm, rate)
+                    if config.on_nonfinite == "stop" or nonfinite.bad_weight(spread):
                         raise nonfinite.NonFiniteError(found)
                     display.detail(f"skipped {found}", "yellow")
                     skipped += 1
@@ -182,7 +190,9 @@ def train(
                 }
                 if skipped:
                     row["skipped"] = skipped
-                utilization = flops_utilization(speed, config.model, device, config.precision)
+                utilization = flops_utilization(
+                    speed / team.size, config.model, device, config.precision
+                )
                 if utilization is not None:
                     row["mfu"] = round(utilization, 4)
                 screen.numbers(row)
@@ -191,24 +201,24 @@ def train(
                 windows = config.eval.final_windows if last else config.eval.windows
                 with autocast(config.precision, device):
                     row["val_loss"] = evaluate(
-                        forward,
+                        spread.forward,
                         data.valid,
                         held_out.at_most(windows),
-                        batch_size=config.batch_size // config.gradient_accumulation,
+                        batch_size=config.batch_size // config.gradient_accumulation // team.size,
                         device=device,
                         progress=show_evaluation,
+                        team=team,
                     )
-                model.save(run.model)
+                evaluated = spread.whole_model()
+                if team.leads:
+                    evaluated.save(run.model)
                 screen.evaluation(row)
                 saving = saving or row["val_loss"] < saver.best_loss
             if row.get("step") == step:
                 run.append_metrics(row)
                 tracking.log(row)
             if sampling:
-                seeds = range(config.seed, config.seed + (LAST_SAMPLES if last else 1))
-                samples = [texts.write(seed=seed, check=stop.check) for seed in seeds]
-                run.append_samples(step, samples)
-                screen.sample(step, samples[0])
+                samples = write_samples(LAST_SAMPLES if last else 1)
             unfinished = False
             if saving:
                 saver.save(counters(), row["val_loss"] if evaluating else None)

@@ -20,8 +20,8 @@ from trainer.config import TrainConfig, flatten, to_mapping
 # Settings that do not change what the steps compute, so a run may go on with other values. The data
 # is compared by the hashes of its content instead of by where it lies.
 FREE = (
-    *("run_dir", "device", "compile", "resume", "on_nonfinite", "log_every", "max_steps"),
-    *("objective", "track"),
+    *("run_dir", "device", "parallel", "compile", "resume", "on_nonfinite", "log_every"),
+    *("max_steps", "objective", "track"),
 )
 FREE_SECTIONS = ("data", "eval", "checkpoint", "sample")
 # Of the data, what decides which sequences a step sees.
@@ -111,6 +111,16 @@ class RunDirectory:
         _replace_text(self.metrics, "".join(json.dumps(row) + "\n" for row in rows))
         text = self.samples.read_text() if step and self.samples.exists() else ""
         _replace_text(self.samples, cut_samples(text, step))
+
+
+class FollowedRun(RunDirectory):
+    """A run as those processes see it that leave the writing to the first one."""
+
+    def append_metrics(self, row: Mapping[str, Any]) -> None: ...
+
+    def append_samples(self, step: int, texts: Sequence[str]) -> None: ...
+
+    def cut_back(self, step: int) -> None: ...
 
 
 def choose_directory(root: Path, name: str) -> Path:

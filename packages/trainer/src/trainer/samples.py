@@ -18,7 +18,8 @@ class Sampler:
     """Ask the model for text, always from the same beginning.
 
     Without a prompt in the configuration that is the separator, which asks for a new document, if
-    the text is made of documents; else the first words of the validation text.
+    the text is made of documents; else the first words of the validation text. `model` may be
+    replaced by another one of the same configuration.
     """
 
     def __init__(

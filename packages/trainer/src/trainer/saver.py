@@ -12,47 +12,58 @@ from trainer import checkpoints, retention
 from trainer.checkpoints import Counters
 from trainer.nonfinite import NonFiniteError
 from trainer.signals import StopRequested
+from trainer.team import Team
 
 
 class Saver:
-    """Write the checkpoints of one run and delete those that it no longer needs."""
+    """Write the checkpoints of one run and delete those that it no longer needs.
+
+    `whole` returns the model and the optimizers with all of their state. Of a `team`, all processes
+    call the same methods, and the first one writes.
+    """
 
     def __init__(
         self,
         root: Path,
-        model: Module,
-        optimizers: Sequence[Optimizer],
+        whole: Callable[[], tuple[Module, Sequence[Optimizer]]],
         *,
         identity: Mapping[str, str],
         keep: int,
         warn: Callable[[str], None],
+        team: Team | None = None,
     ) -> None:
         root.mkdir(exist_ok=True)
         self._root = root
-        self._model = model
-        self._optimizers = optimizers
+        self._whole = whole
+        self._team = team or Team()
         self._identity = identity
         self._keep = keep
         self._warn = warn
         self._seconds: dict[int, float] = {}
-        self.best_loss = retention.best_loss(root)
+        # What the first process finds: all must save at the same steps.
+        self.best_loss = self._team.gather(retention.best_loss(root))[0][0]
 
     def save(self, counters: Counters, val_loss: float | None = None) -> None:
         """Save the run as it is, with the validation loss of these weights if it is known."""
         begun = time.perf_counter()
-        checkpoints.save(
-            self._root,
-            self._model,
-            self._optimizers,
-            counters=counters,
-            identity=self._identity,
-            val_loss=val_loss,
-        )
+        model, optimizers = self._whole()
+        if self._team.leads:
+            checkpoints.save(
+                self._root,
+                model,
+                optimizers,
+                counters=counters,
+                identity=self._identity,
+                val_loss=val_loss,
+            )
         self._seconds = {counters.step: time.perf_counter() - begun}
         if val_loss is not None:
             self.best_loss = min(self.best_loss, val_loss)
-        for failure in retention.keep(self._root, self._keep):
-            self._warn(failure)
+        if self._team.leads:
+            for failure in retention.keep(self._root, self._keep):
+                self._warn(failure)
+        # A process that ended now might take with it the one that still writes.
+        self._team.gather(0)
 
     @contextlib.contextmanager
     def last_good_step(self, done: Counters, current: Callable[[], Counters]) -> Iterator[None]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from trainer import checkpoints, retention, run_lock
 from trainer.config import TrainConfig
 from trainer.corpus import corpus_size
-from trainer.devices import resolve_device
 from trainer.display import Display
 from trainer.loop import train
 from trainer.prepare import prepare
@@ -29,21 +28,28 @@ from trainer.run_directory import (
 )
 from trainer.signals import StopRequested, StopSignals
 from trainer.summary import describe_model, show_finished, show_interrupted, show_outcome
+from trainer.team import Team
 from trainer.trackers import check_trackers
 
 RUNS = Path("runs")
 
 
 def run_training(
-    config: TrainConfig, preset: str, command: Sequence[str], display: Display
+    config: TrainConfig,
+    preset: str,
+    command: Sequence[str],
+    display: Display,
+    team: Team | None = None,
 ) -> RunDirectory:
     """Do what `config` says, or go on with what was begun in its run directory.
 
-    Raises ValueError for bad input before anything is written to the run directory, and
-    StopRequested after a signal.
+    Of a `team`, the first process does so, and the others `follow`. Raises ValueError for bad input
+    before anything is written to the run directory, and StopRequested after a signal.
     """
-    with StopSignals() as stop, contextlib.ExitStack() as lock:
-        return _run(config, preset, command, display, stop, lock)
+    team = team or Team()
+    agree = team.agree_on_signal if team.size > 1 else None
+    with StopSignals(agree) as stop, contextlib.ExitStack() as lock:
+        return _run(config, preset, command, display, stop, lock, team)
 
 
 def _run(
@@ -53,8 +59,10 @@ def _run(
     display: Display,
     stop: StopSignals,
     lock: contextlib.ExitStack,
+    team: Team,
 ) -> RunDirectory:
-    device = resolve_device(config.device)
+    device = team.device(config.device)
+    team.check(config)
     check_trackers(config.track)
     earlier = _find_run(config)
     if config.run_dir is not None:
@@ -71,6 +79,7 @@ def _run(
             record = read_json(earlier.record)
             if record.get("exit") == "finished":
                 show_finished(display, config, earlier, record)
+                team.nothing_to_do()
                 return earlier
     _check_source(config, preset)
     display.title("Training a language model", f"preset {preset}, seed {config.seed}")
@@ -93,6 +102,7 @@ def _run(
     record = {
         **provenance(command, device),
         "preset": preset,
+        "processes": team.size,
         "data": data.describe(),
         "started": now(),
         "resumed_from_step": checkpoint.step if checkpoint else None,
@@ -103,9 +113,15 @@ def _run(
         record["earlier"] = read_json(run.record)
     write_json(run.record, record)
     try:
-        describe_model(display, config, data, device)
+        describe_model(display, config, data, device, team.size)
+        resume_from = checkpoint.directory if checkpoint else None
+        team.begin(config, data.directory, identity, resume_from)
         outcome = train(
-            config, run, data, device, display, identity=identity, resume_from=checkpoint, stop=stop
+            *(config, run, data, device, display),
+            identity=identity,
+            resume_from=checkpoint,
+            stop=stop,
+            team=team,
         )
     except BaseException as error:
         interrupted = isinstance(error, KeyboardInterrupt | StopRequested)

@@ -11,9 +11,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
+NOTHING_LOST = "stopped; nothing is lost"
 _SHOW_CURSOR = b"\x1b[?25h"
 
 
@@ -38,10 +39,13 @@ class StopRequested(BaseException):
 class StopSignals:
     """Take note of the first signal; raise StopRequested at once, or when asked while `deferred`.
 
-    A context manager, for the main thread; in another one, signals stay as they are.
+    A context manager, for the main thread; in another one, signals stay as they are. Where several
+    processes train together, `agree` tells each what any of them has received (0 for nothing); all
+    call `check` at the same places then.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, agree: Callable[[int], int] | None = None) -> None:
+        self._agree = agree
         self._received: int | None = None
         self._deferred = False
         self._before: dict[int, object] = {}
@@ -72,11 +76,13 @@ class StopSignals:
 
     def check(self) -> None:
         """Raise StopRequested if a signal has come."""
-        if self._received is not None:
-            raise StopRequested(self._received, "stopped; nothing is lost")
+        number = self._received if self._agree is None else self._agree(self._received or 0)
+        if number:
+            raise StopRequested(number, NOTHING_LOST)
 
     def _receive(self, number: int, _: FrameType | None) -> None:
-        if number == signal.SIGINT:
+        # torchrun passes Ctrl-C on to processes that the terminal has sent it to already.
+        if number == signal.SIGINT and self._agree is None:
             # The kernel obeys the next one, whatever Python is busy with.
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             if sys.stdout.isatty():
@@ -85,4 +91,4 @@ class StopSignals:
             return
         self._received = number
         if not self._deferred:
-            self.check()
+            raise StopRequested(number, NOTHING_LOST)

@@ -19,7 +19,11 @@ from trainer.run_directory import RunDirectory
 
 
 def describe_model(
-    display: Display, config: TrainConfig, data: PreparedData, device: torch.device
+    display: Display,
+    config: TrainConfig,
+    data: PreparedData,
+    device: torch.device,
+    processes: int = 1,
 ) -> None:
     """Say what is about to be trained, and how."""
     model = config.model
@@ -39,6 +43,14 @@ def describe_model(
         f"{human_count(tokens)} tokens, {passes:.1f} times the text; "
         f"{config.optimizer.name} on {device}"
     )
+    if processes > 1:
+        shared = (
+            "each with a part of the model" if config.parallel == "fsdp" else "each with a copy"
+        )
+        display.detail(
+            f"{processes} processes ({config.parallel}), {shared}: "
+            f"{config.batch_size // processes} sequences a step for each"
+        )
     guess = math.log(model.vocab_size)
     floor = "" if data.floor is None else f"; no model can go below {data.floor:.3f}"
     display.detail(f"guessing blindly, the loss is {guess:.2f} nats per token{floor}")
