@@ -15,6 +15,7 @@ from small_run import END, byte_tokenizer, small_config
 from warm_process import fork, wait
 
 from bpe import Tokenizer
+from bpe.pretoken_counts import PretokenCounts
 from bpe.token_file import read_token_file, write_token_file
 from nn import TransformerLM
 from sampling.run_directory import load_run
@@ -57,6 +58,15 @@ def make_entries(root: Path) -> list[Entry]:
             vocab_size=257,
             source="hello",
         )
+    counted = root / "counts.npz"
+    PretokenCounts(
+        counts={"hello": 3, " world": 2},
+        num_bytes=27,
+        num_replacements={},
+        special_tokens=(END,),
+        pattern="gpt2",
+        errors="strict",
+    ).save(counted)
     single = root / "single.pt"
     save_checkpoint(model, optimizer, 3, single)
     files = run.tokenizer / "vocab.json", run.tokenizer / "merges.txt"
@@ -115,6 +125,7 @@ def make_entries(root: Path) -> list[Entry]:
         plain(
             "token file", prepared / "train.npy", lambda: read_token_file(prepared / "train.npy")
         ),
+        plain("counts of pretokens", counted, lambda: PretokenCounts.load(counted)),
         plain("prepared data", prepared / "valid.npy", lambda: open_prepared(prepared)),
         plain("sidecar", prepared / "train.npy.json", lambda: open_prepared(prepared)),
         plain(
