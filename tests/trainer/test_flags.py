@@ -36,6 +36,8 @@ def test_flag_overrides_file_and_file_overrides_preset(tmp_path: Path) -> None:
         "--checkpoint.keep 7 --model.d-model 64 --model.num-heads 2 --optimizer.lr 1e-3",
         "--schedule.warmup-steps 3 --data.vocab-size 257 --data.corpus a.txt b.txt",
         "--data.tokens some/dir --gradient-accumulation 2 --sample.prompt Once",
+        "--precision fp16 --activation-checkpointing --skip-spikes 6 --log-norms --profile 5",
+        "--batch-tokens 2048 --micro-batch-size 2 --schedule.name linear",
     ],
 )
 def test_flags_that_scripts_rely_on_are_there(flags: str) -> None:
@@ -166,3 +168,47 @@ def test_value_of_an_absent_flag_is_none() -> None:
 
 def test_setting_without_its_section_is_near() -> None:
     assert nearest("keep", ["checkpoint.keep", "seed"]) == "checkpoint.keep"
+
+
+def test_batch_in_tokens_becomes_sequences_and_parts() -> None:
+    flags = ["--batch-tokens", "1792", "--micro-batch-size", "2", "--model.context-length", "128"]
+    config = parse_train_config(flags, TrainConfig(batch_size=5, gradient_accumulation=5))
+    assert (config.batch_size, config.gradient_accumulation) == (14, 7)
+    assert config.tokens_per_step == 1792
+
+
+def test_resolved_batch_can_be_given_the_other_way_later() -> None:
+    config = parse_train_config(["--batch-tokens", "1792"], TrainConfig())
+    again = config_from_mapping(to_mapping(config), Path("config.json"))
+    assert again == config
+    assert parse_train_config(["--batch-size", "3"], again).batch_size == 3
+
+
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        (
+            "--batch-tokens 300",
+            "batch_tokens=300 is not a multiple of model.context_length=256: give 256 or 512",
+        ),
+        (
+            "--batch-tokens 100",
+            "batch_tokens=100 is not a multiple of model.context_length=256: give 256 or 512",
+        ),
+        (
+            "--batch-tokens 2560 --micro-batch-size 3",
+            "batch_size=10 is not divisible by micro_batch_size=3",
+        ),
+        (
+            "--batch-tokens 256 --batch-size 1",
+            "batch_size and batch_tokens exclude each other: give one of them",
+        ),
+        (
+            "--micro-batch-size 2 --gradient-accumulation 2",
+            "gradient_accumulation and micro_batch_size exclude each other: give one of them",
+        ),
+    ],
+)
+def test_batch_that_does_not_fit_is_one_line(flags: str, line: str) -> None:
+    with pytest.raises(ValueError, match=line):
+        parse_train_config(flags.split(), TrainConfig())

@@ -77,7 +77,13 @@ def test_constant_stays_at_the_peak_after_warming_up() -> None:
     assert [learning_rate_factor(step, schedule, 9) for step in (1, 4, 9)] == [0.25, 1, 1]
 
 
-@pytest.mark.parametrize("name", ["cosine", "wsd", "constant"])
+def test_linear_falls_along_a_line_to_the_last_step() -> None:
+    schedule = ScheduleConfig(name="linear", warmup_steps=3, min_lr_ratio=0.2)
+    factors = [learning_rate_factor(step, schedule, 13) for step in (3, 8, 13)]
+    assert factors == pytest.approx([1.0, 0.6, 0.2])
+
+
+@pytest.mark.parametrize("name", ["cosine", "wsd", "linear", "constant"])
 def test_warm_up_longer_than_the_run_is_cut(name: str) -> None:
     schedule = ScheduleConfig(name=name, warmup_steps=1000)  # type: ignore[arg-type]
     factors = [learning_rate_factor(step, schedule, 5) for step in range(1, 6)]

@@ -33,7 +33,7 @@ from trainer.archives import check_archive, load_plain
 from trainer.nonfinite import NonFiniteError
 from trainer.restoring import Counters as Counters
 
-FORMAT = 2
+FORMAT = 3
 MODEL, OPTIMIZER, MANIFEST = "model.safetensors", "optimizer.pt", "MANIFEST.json"
 PREFIX = "step-"
 # Being written; being deleted; and the older of two of one step while the newer takes its name.

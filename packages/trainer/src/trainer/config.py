@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nn import ModelConfig
+from trainer.batch_shape import resolve_batch
 from trainer.mixture import check_weights
 
 
@@ -110,12 +111,12 @@ class OptimizerConfig:
 class ScheduleConfig:
     """How the learning rates move over the run."""
 
-    name: Literal["cosine", "wsd", "constant"] = "cosine"
-    """Cosine decay; warm-up, stable, decay (wsd); or warm-up and then no change."""
+    name: Literal["cosine", "wsd", "linear", "constant"] = "cosine"
+    """Cosine decay; warm-up, stable, decay (wsd); decay along a line; or warm-up and no change."""
     warmup_steps: int = 100
     """Steps in which the rate rises linearly to its peak."""
     min_lr_ratio: float = 0.1
-    """The last learning rate as a share of the peak (cosine and wsd)."""
+    """The last learning rate as a share of the peak (cosine, wsd and linear)."""
     decay_ratio: float = 0.2
     """Share of the steps, at the end, in which wsd decays."""
 
@@ -195,10 +196,17 @@ class TrainConfig:
     """Sequences of one optimizer step, over all its parts."""
     gradient_accumulation: int = 1
     """Parts in which a step's sequences pass through the model, one after the other."""
+    batch_tokens: int | None = None
+    """Tokens of one optimizer step, in place of batch_size: a multiple of the context length."""
+    micro_batch_size: int | None = None
+    """Sequences that pass through the model at once, in place of gradient_accumulation."""
+    activation_checkpointing: bool = False
+    """Compute each block again in the backward pass, slower and in much less memory."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """auto: the GPU where torch finds one (CUDA), else the CPU."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """bf16: products in bfloat16 by autocast; weights and optimizer stay in float32."""
+    precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"
+    """How products are taken; weights and optimizer stay in float32. tf32: with 10 bits after the
+    point, on NVIDIA GPUs; bf16: in bfloat16 by autocast; fp16: in float16, with a loss scale."""
     parallel: Literal["ddp", "fsdp"] = "ddp"
     """How several processes (see torchrun) share the model; ddp: each has all of it; fsdp: each has
     a part of every weight and of the optimizer's state, for models too large for one GPU."""
@@ -210,8 +218,15 @@ class TrainConfig:
     on_nonfinite: Literal["stop", "skip"] = "stop"
     """What to do at a loss or gradient that is NaN or infinite, before it reaches the weights: stop
     and save, or leave the update out and count it."""
+    skip_spikes: float = 0.0
+    """Leave out the update of a step whose loss or gradient norm is so many standard deviations
+    above the mean of the last 128 steps, and count it; 0: never. 6 is cautious."""
     log_every: int = 10
     """Steps between two lines of metrics.jsonl."""
+    log_norms: bool = False
+    """Write the norms of every weight, gradient and layer's output to norms.jsonl, as often."""
+    profile: int = 0
+    """Trace so many steps, after the first few, into profile/trace.json, for ui.perfetto.dev."""
     objective: str = ""
     """What the run is to find out, in a sentence; `trainer log` and `trainer report` show it."""
     track: tuple[Literal["wandb", "tensorboard", "trackio"], ...] = ()
@@ -225,12 +240,23 @@ class TrainConfig:
     sample: SampleConfig = field(default_factory=SampleConfig)
 
     def __post_init__(self) -> None:
+        batch_size, parts = resolve_batch(
+            self.batch_size,
+            self.gradient_accumulation,
+            *(self.batch_tokens, self.micro_batch_size, self.model.context_length),
+        )
+        # Said in one way only: what is laid over this configuration may say it in the other.
+        object.__setattr__(self, "batch_size", batch_size)
+        object.__setattr__(self, "gradient_accumulation", parts)
+        object.__setattr__(self, "batch_tokens", None)
+        object.__setattr__(self, "micro_batch_size", None)
         for name in ("max_steps", "batch_size", "gradient_accumulation", "log_every"):
             value = getattr(self, name)
             if value < 1:
                 raise ValueError(f"{name}={value} is not positive")
-        if self.seed < 0:
-            raise ValueError(f"seed={self.seed} is negative")
+        for name in ("seed", "skip_spikes", "profile"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)} is negative")
         if self.batch_size % self.gradient_accumulation:
             raise ValueError(
                 f"batch_size={self.batch_size} is not divisible by "

@@ -1,13 +1,15 @@
 """Where a run computes, in which precision, and whether its model is compiled."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 
 from nn import ModelConfig
 from nn.accounting import count_backward_flops, count_forward_flops
 
-# Peak bf16 products per second of GPUs, from their data sheets (dense), by a part of the name.
+# Peak products of bf16 or fp16 per second of GPUs, from their data sheets (dense), by a part of
+# the name.
 PEAK_BF16_FLOPS = (
     ("B200", 2250e12),
     ("H200", 989e12),
@@ -34,6 +36,28 @@ def resolve_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def check_precision(precision: str, device: torch.device) -> None:
+    """Raise ValueError where products cannot be taken in `precision`."""
+    if precision != "tf32":
+        return
+    if device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 0):
+        raise ValueError(
+            f"precision='tf32' needs an NVIDIA GPU of the year 2020 or later, not {device}: "
+            f"use --precision fp32 or bf16"
+        )
+
+
+@contextmanager
+def float32_products(precision: str) -> Iterator[None]:
+    """Let products of float32 be taken in TF32 within the block if that is the precision."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else before)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 def should_compile(choice: str, device: torch.device) -> bool:
     """Say whether to compile: on request, and by default on CUDA alone.
 
@@ -43,9 +67,10 @@ def should_compile(choice: str, device: torch.device) -> bool:
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[None]:
-    """Return the context in which products are taken in `precision`."""
+    """Return the context in which products are taken in `precision`, if it is a half one."""
+    dtype = torch.float16 if precision == "fp16" else torch.bfloat16
     context: AbstractContextManager[None] = torch.autocast(
-        device.type, dtype=torch.bfloat16, enabled=precision == "bf16"
+        device.type, dtype=dtype, enabled=precision in ("bf16", "fp16")
     )
     return context
 
@@ -58,7 +83,7 @@ def flops_utilization(
     Counted are the products of a forward and a backward pass, whatever else is computed (Chowdhery
     et al. 2022, appendix B).
     """
-    if device.type != "cuda" or precision != "bf16":
+    if device.type != "cuda" or precision not in ("bf16", "fp16"):
         return None
     name = torch.cuda.get_device_name(device)
     peak = next((peak for part, peak in PEAK_BF16_FLOPS if part in name), None)

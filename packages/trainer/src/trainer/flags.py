@@ -22,6 +22,12 @@ from trainer.config import TrainConfig, flatten, to_mapping
 
 Config = TypeVar("Config")
 
+# Settings of which only one can be given: they say the same in other units.
+EXCLUSIVE = (
+    ("data.corpus", "data.tokens"),
+    ("batch_size", "batch_tokens"),
+    ("gradient_accumulation", "micro_batch_size"),
+)
 # A setting that only another setting switches on: (setting, switch, the value that it needs).
 CONDITIONAL = (
     ("optimizer.muon_lr", "optimizer.name", "muon"),
@@ -192,8 +198,9 @@ def _unknown_argument(argument: str, base: Any) -> str:
 
 def _reconcile(config: TrainConfig, given: set[str]) -> TrainConfig:
     """Refuse settings without effect and let the two vocabulary sizes agree."""
-    if "data.corpus" in given and "data.tokens" in given:
-        raise ValueError("data.corpus and data.tokens exclude each other: give one of them")
+    for one, other in EXCLUSIVE:
+        if one in given and other in given:
+            raise ValueError(f"{one} and {other} exclude each other: give one of them")
     # A configuration that is laid over may name the other one.
     if "data.corpus" in given:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, tokens=None))

@@ -6,7 +6,7 @@ from typing import Any
 from torch.nn import Module
 from torch.optim import Optimizer
 
-from optim import AdamW, Muon, constant_lr, cosine_lr, parameter_groups, wsd_lr
+from optim import AdamW, Muon, constant_lr, cosine_lr, linear_lr, parameter_groups, wsd_lr
 from trainer.config import OptimizerConfig, ScheduleConfig
 
 
@@ -40,7 +40,8 @@ def learning_rate_factor(step: int, config: ScheduleConfig, max_steps: int) -> f
     if config.name == "wsd":
         decay_start = max(warmup, round(max_steps * (1 - config.decay_ratio)))
         return wsd_lr(step, 1.0, config.min_lr_ratio, warmup, decay_start, max_steps)
-    return cosine_lr(step, 1.0, config.min_lr_ratio, warmup, max_steps)
+    falling = linear_lr if config.name == "linear" else cosine_lr
+    return falling(step, 1.0, config.min_lr_ratio, warmup, max_steps)
 
 
 def set_learning_rates(optimizers: Sequence[Optimizer], factor: float) -> None:

@@ -31,6 +31,13 @@ class Counters:
     """Whether a signal cut off the evaluation or the sample of this step."""
     row: dict[str, Any] = field(default_factory=dict)
     """What is to be logged of a step that is not finished; else empty."""
+    loss_scale: float = 0.0
+    """The scale of losses in float16, and the steps since it was changed; 0 where there is none."""
+    good_steps: int = 0
+    spikes: int = 0
+    """Steps whose update was left out because they stood out from those before."""
+    recent: list[list[float]] = field(default_factory=list)
+    """Loss and gradient norm of the last steps, where spikes are looked for."""
 
 
 def collect_weights(model: Module) -> dict[str, Tensor]:
@@ -211,13 +218,17 @@ def _read_counters(saved: Mapping[str, Any]) -> Counters:
     if saved.keys() != {entry.name for entry in fields(Counters)}:
         raise ValueError(f"its counters are {sorted(saved)}")
     counters = Counters(**saved)
-    for name in ("step", "tokens", "skipped"):
+    for name in ("step", "tokens", "skipped", "good_steps", "spikes"):
         value = getattr(counters, name)
         if type(value) is not int or value < 0:
             raise ValueError(f"counters.{name} is {value!r:.80}")
-    seconds = counters.seconds
-    if type(seconds) is not float or not math.isfinite(seconds) or seconds < 0:
-        raise ValueError(f"counters.seconds is {seconds!r:.80}")
+    for name in ("seconds", "loss_scale"):
+        value = getattr(counters, name)
+        if type(value) is not float or not math.isfinite(value) or value < 0:
+            raise ValueError(f"counters.{name} is {value!r:.80}")
+    for pair in counters.recent:
+        if len(pair) != 2 or not all(type(v) is float and math.isfinite(v) for v in pair):
+            raise ValueError(f"counters.recent holds {pair!r:.80}")
     if type(counters.unfinished) is not bool or type(counters.row) is not dict:
         raise ValueError(f"counters.unfinished is {counters.unfinished!r:.80}")
     return counters

@@ -1,0 +1,76 @@
+"""Which steps stand out from those before."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainer.spikes import LEAST, WINDOW, SpikeFilter
+
+
+def filled(sigma: float, steps: int = WINDOW) -> SpikeFilter:
+    """Losses of 2.9 and 3.1 and norms of 0.9 and 1.1, in turn: their deviation is 0.1."""
+    found = SpikeFilter(sigma)
+    for step in range(steps):
+        found.is_spike(3.0 + 0.1 * (-1) ** step, 1.0 + 0.1 * (-1) ** step)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("loss", "grad_norm", "spike"),
+    [
+        (3.49, 1.0, False),
+        (3.51, 1.0, True),
+        (3.0, 1.49, False),
+        (3.0, 1.51, True),
+        (1.0, 0.1, False),
+    ],
+)
+def test_a_step_above_so_many_deviations_is_a_spike(
+    loss: float, grad_norm: float, spike: bool
+) -> None:
+    assert filled(5.0).is_spike(loss, grad_norm) == spike
+
+
+def test_nothing_is_a_spike_before_enough_steps() -> None:
+    early, late = filled(5.0, LEAST - 1), filled(5.0, LEAST)
+    assert (early.is_spike(99.0, 1.0), late.is_spike(99.0, 1.0)) == (False, True)
+
+
+def test_sigma_zero_finds_nothing_and_remembers_nothing() -> None:
+    off = filled(0.0)
+    assert not off.is_spike(99.0, 99.0)
+    assert off.state == (0, [])
+
+
+def test_numbers_that_are_not_finite_are_somebody_elses_matter() -> None:
+    found = filled(5.0)
+    before = list(found.recent)
+    assert not found.is_spike(math.inf, 1.0)
+    assert not found.is_spike(3.0, math.nan)
+    assert found.recent == before
+
+
+def test_a_loss_that_stays_high_is_no_spike_for_ever() -> None:
+    found = filled(5.0)
+    spikes = [found.is_spike(30.0, 1.0) for _ in range(WINDOW)]
+    assert spikes[0]
+    assert not any(spikes[WINDOW // 2 :])
+    assert found.count == sum(spikes)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 100), st.floats(0, 100)), min_size=70, max_size=200),
+    st.integers(0, 200),
+)
+def test_what_is_found_depends_on_the_state_alone(
+    steps: list[tuple[float, float]], cut: int
+) -> None:
+    whole, first = SpikeFilter(2.0), SpikeFilter(2.0)
+    expected = [whole.is_spike(*pair) for pair in steps]
+    found = [first.is_spike(*pair) for pair in steps[:cut]]
+    second = SpikeFilter(2.0, *first.state)
+    found += [second.is_spike(*pair) for pair in steps[cut:]]
+    assert (found, second.count) == (expected, whole.count)
+    assert len(second.recent) <= WINDOW
