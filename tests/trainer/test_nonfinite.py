@@ -29,6 +29,14 @@ PLANTED = [
     for name in names
     for value, step in ((math.nan, 3), (math.inf, 4), (-math.inf, 7))
 ]
+MORE = [*WEIGHTS[1:], "layers.1.ln1.weight", "lm_head.weight", "layers.1.ffn.w3.weight"]
+PLANTED_LONG = [
+    (kind, name, value, step)
+    for kind in ("weight", "gradient")
+    for name in MORE
+    for value in (math.nan, math.inf, -math.inf)
+    for step in (2, 3, 4, 5, 6)
+]
 Plant = Callable[[str, str, float, int], None]
 
 
@@ -76,6 +84,33 @@ def run(path: Path, config: TrainConfig, data: PreparedData, display: Display) -
     train(config, RunDirectory(path), data, torch.device("cpu"), display, identity={})
 
 
+def check_stop(
+    path: Path,
+    config: TrainConfig,
+    data: PreparedData,
+    display: Display,
+    kind: str,
+    name: str,
+    step: int,
+) -> None:
+    """Train to the planted number; look at what is said of it and at what is left."""
+    rate = learning_rate_factor(step, config.schedule, config.max_steps)
+    with pytest.raises(NonFiniteError) as caught:
+        run(path, config, data, display)
+    told = str(caught.value)
+    assert told.startswith(f"step {step}: ")
+    assert f"learning rate {rate * config.optimizer.lr:.3g}" in told
+    assert "gradient norm" in told
+    assert f"last good step {step - 1}" in told
+    bad = {"weight": name, "gradient": f"gradient of {name}", "loss": "gradient of "}[kind]
+    assert f"first bad tensor: {bad}" in told
+    found, damaged = retention.find_last_good(path / "checkpoints")
+    assert found is not None
+    assert not damaged
+    saved = load_file(found.directory / checkpoints.MODEL)
+    assert all(bool(tensor.isfinite().all()) for tensor in saved.values())
+
+
 @pytest.mark.parametrize(("kind", "name", "value", "step"), PLANTED)
 def test_bad_number_stops_the_run_before_the_update(
     tmp_path: Path,
@@ -89,21 +124,27 @@ def test_bad_number_stops_the_run_before_the_update(
     step: int,
 ) -> None:
     plant(kind, name, value, step)
-    rate = learning_rate_factor(step, small_config.schedule, small_config.max_steps)
-    with pytest.raises(NonFiniteError) as caught:
-        run(tmp_path / "run", small_config, byte_data, quiet)
-    told = str(caught.value)
-    assert told.startswith(f"step {step}: ")
-    assert f"learning rate {rate * small_config.optimizer.lr:.3g}" in told
-    assert "gradient norm" in told
-    assert f"last good step {step - 1}" in told
-    bad = {"weight": name, "gradient": f"gradient of {name}", "loss": "gradient of "}[kind]
-    assert f"first bad tensor: {bad}" in told
-    found, damaged = retention.find_last_good(tmp_path / "run/checkpoints")
-    assert found is not None
-    assert not damaged
-    saved = load_file(found.directory / checkpoints.MODEL)
-    assert all(bool(tensor.isfinite().all()) for tensor in saved.values())
+    check_stop(tmp_path / "run", small_config, byte_data, quiet, kind, name, step)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("kind", "name", "value", "step"), PLANTED_LONG)
+def test_bad_number_anywhere_stops_the_run_before_the_update(
+    tmp_path: Path,
+    small_config: TrainConfig,
+    byte_data: PreparedData,
+    quiet: Display,
+    plant: Plant,
+    kind: str,
+    name: str,
+    value: float,
+    step: int,
+) -> None:
+    plant(kind, name, value, step)
+    config = dataclasses.replace(
+        small_config, checkpoint=dataclasses.replace(small_config.checkpoint, every=1)
+    )
+    check_stop(tmp_path / "run", config, byte_data, quiet, kind, name, step)
 
 
 def test_last_good_step_is_saved(
