@@ -78,9 +78,13 @@ def test_window_in_the_first_length_of_a_document_begins_with_it() -> None:
     assert set(documents) < set(moved)
 
 
-def test_documents_begin_after_separators() -> None:
+def test_documents_begin_with_separators() -> None:
     tokens = np.array([7, 2, 3, 2, 2, 5, 2], dtype=np.uint16)
-    assert document_starts(tokens, 2).tolist() == [0, 2, 4, 5]
+    assert document_starts(tokens, 2).tolist() == [0, 1, 3, 4]
+
+
+def test_separator_at_the_beginning_begins_one_document() -> None:
+    assert document_starts(np.array([2, 7, 2, 3], dtype=np.uint16), 2).tolist() == [0, 2]
 
 
 def test_text_without_a_separator_is_one_document() -> None:
@@ -93,7 +97,7 @@ def test_documents_are_found_in_every_part_that_is_searched(
     tokens = np.array([7, 2, 3, 2, 2, 5, 2, 9], dtype=np.uint16)
     expected = document_starts(tokens, 2).tolist()
     monkeypatch.setattr("trainer.mixture._SEARCHED", 3)
-    assert document_starts(tokens, 2).tolist() == expected == [0, 2, 4, 5, 7]
+    assert document_starts(tokens, 2).tolist() == expected == [0, 1, 3, 4, 6]
 
 
 def test_targets_are_the_inputs_one_token_later() -> None:

@@ -131,6 +131,10 @@ class SequenceSampler:
 
 
 def document_starts(tokens: TokenArray, separator: int) -> npt.NDArray[np.int64]:
-    """Return where documents begin: at 0 and after each `separator`, unless nothing follows."""
-    starts = np.concatenate([np.zeros(1, np.int64), separator_places(tokens, separator) + 1])
-    return starts[starts < len(tokens)]
+    """Return where documents begin: at 0 and with each `separator`, unless nothing follows it.
+
+    The separator is what a model is given to begin a document, so windows begin with it.
+    """
+    # A text may begin with a separator; the one that ends it begins nothing.
+    starts = np.unique(np.append(separator_places(tokens, separator), 0))
+    return starts[starts < max(len(tokens) - 1, 1)]
