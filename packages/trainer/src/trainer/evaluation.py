@@ -75,11 +75,13 @@ def evaluate(
     device: torch.device,
     progress: Callable[[int, int], None] | None = None,
     team: Team | None = None,
+    fixed_shape: bool = False,
 ) -> float:
     """Return the mean loss in nats over the tokens that count in `windows`.
 
     `progress` is told how many windows are done, and of how many. The processes of a `team` share
-    the windows, and get the same loss.
+    the windows, and get the same loss. With `fixed_shape` the last batch is filled up with windows
+    that do not count: a compiled `forward` would be compiled again for a smaller one.
     """
     team = team or Team()
     total, length, count = 0.0, windows.context_length, len(windows.starts)
@@ -89,8 +91,12 @@ def evaluate(
         counts_here = first < count
         first = first if counts_here else 0
         batch = slice(first, first + batch_size)
-        inputs, targets = gather_windows(tokens, windows.starts[batch], length, device)
-        counts = torch.from_numpy(np.arange(length) < windows.counted[batch, None]).to(device)
+        starts, counted = windows.starts[batch], windows.counted[batch]
+        if fixed_shape:
+            missing = batch_size - len(starts)
+            starts, counted = np.pad(starts, (0, missing), "edge"), np.pad(counted, (0, missing))
+        inputs, targets = gather_windows(tokens, starts, length, device)
+        counts = torch.from_numpy(np.arange(length) < counted[:, None]).to(device)
         with torch.no_grad():
             logits = forward(inputs).float()
             loss = cross_entropy(logits[counts], targets[counts]).item()
@@ -99,6 +105,14 @@ def evaluate(
         if progress is not None:
             progress(min(round_first + batch_size * team.size, count), count)
     return sum(part for (part,) in team.gather(total)) / int(windows.counted.sum())
+
+
+def other_units(loss: float, tokens: int, size: int | None) -> dict[str, float]:
+    """Return a loss as perplexity and, of a text of a known `size`, as bits per byte."""
+    found = {"perplexity": perplexity(loss)}
+    if size:
+        found["bits_per_byte"] = bits_per_byte(loss, tokens, size)
+    return found
 
 
 def perplexity(loss: float) -> float:

@@ -23,16 +23,20 @@ from nn import TransformerLM
 from trainer import checkpoints, nonfinite
 from trainer.batches import SequenceSampler, document_starts
 from trainer.config import TrainConfig
-from trainer.devices import autocast, flops_utilization
+from trainer.devices import autocast, float32_products, flops_utilization
 from trainer.display import Display
-from trainer.evaluation import evaluate, held_out_windows
+from trainer.evaluation import evaluate, held_out_windows, other_units
+from trainer.loss_scaler import LossScaler
+from trainer.norms import measure_norms
 from trainer.optimization import build_optimizers, learning_rate_factor, set_learning_rates
 from trainer.prefetch import Prefetcher
 from trainer.prepared import PreparedData
+from trainer.profiling import profiled
 from trainer.run_directory import RunDirectory
 from trainer.samples import Sampler
 from trainer.saver import Saver
 from trainer.signals import StopSignals
+from trainer.spikes import SpikeFilter
 from trainer.team import Team
 from trainer.trackers import Tracking
 from trainer.training_screen import TrainingScreen
@@ -84,6 +88,7 @@ def train(
         if resume_from is not None:
             done = checkpoints.restore(resume_from, model, optimizers)
         spread = team.spread(model, optimizers, config, device)
+        optimizers = spread.optimizers
     context_length = config.model.context_length
     separator = data.separator(config.data)
     documents = None if separator is None else document_starts(data.train, separator)
@@ -105,6 +110,8 @@ def train(
         team=team,
     )
     step, tokens, skipped = done.step, done.tokens, done.skipped
+    scaler = LossScaler(config.precision, done.loss_scale, done.good_steps)
+    spikes = SpikeFilter(config.skip_spikes, done.spikes, done.recent)
     # A signal may have cut off the evaluation or the sample of the last step; they are made up for.
     unfinished = done.unfinished
     run.cut_back(step - unfinished)
@@ -113,9 +120,8 @@ def train(
 
     def counters() -> checkpoints.Counters:
         seconds = time.perf_counter() - begun
-        return checkpoints.Counters(
-            step, tokens, seconds, skipped, unfinished, row if unfinished else {}
-        )
+        progress = (step, tokens, seconds, skipped, unfinished, row if unfinished else {})
+        return checkpoints.Counters(*progress, *scaler.state, *spikes.state)
 
     def write_samples(count: int) -> list[str]:
         # One process writes; a signal would not find the others at the same place.
@@ -135,6 +141,8 @@ def train(
         Tracking(config, run, display, first_step=step - unfinished + 1) as tracking,
         TrainingScreen(display, config.max_steps, done.step) as screen,
         Prefetcher(sequences, data.train, device, first=step + 1) as batches,
+        profiled(config.profile if team.leads else 0, run.profile, device) as end_of_step,
+        float32_products(config.precision),
         stop.deferred(),
         saver.last_good_step(done, counters),
     ):
@@ -147,17 +155,27 @@ def train(
             if not unfinished:
                 inputs, targets = batches.next()
                 mean = accumulate_gradients(
-                    spread.loss, inputs, targets, config, device, stop.check
+                    spread.loss, inputs, targets, config, device, scaler.scale, stop.check
                 )
                 factor = learning_rate_factor(step + 1, config.schedule, config.max_steps)
                 set_learning_rates(optimizers, factor)
                 # The only place where the loop waits for the device; nothing is scaled yet.
                 loss, grad_norm = spread.measure(mean)
-                if math.isfinite(loss + grad_norm):
+                grad_norm = scaler.unscale(spread.tensors.values(), grad_norm)
+                if config.log_norms and (step + 1) % config.log_every == 0:
+                    part = inputs.chunk(config.gradient_accumulation)[0]
+                    with autocast(config.precision, device):
+                        run.append_norms(step + 1, measure_norms(model, part))
+                overflowed = scaler.overflowed(loss, grad_norm)
+                spike = spikes.is_spike(loss, grad_norm)
+                if spike:
+                    text = f"step {step + 1}: loss {loss:.4g}, gradient norm {grad_norm:.4g}"
+                    display.detail(f"skipped a spike at {text}", "yellow")
+                elif math.isfinite(loss + grad_norm):
                     spread.clip(grad_norm, config.optimizer.max_grad_norm)
                     for optimizer in optimizers:
                         optimizer.step()
-                else:
+                elif not overflowed:
                     rate = optimizers[0].param_groups[0]["lr"]
                     found = nonfinite.describe(spread, step + 1, loss, grad_norm, rate)
                     if config.on_nonfinite == "stop" or nonfinite.bad_weight(spread):
@@ -190,6 +208,10 @@ def train(
                 }
                 if skipped:
                     row["skipped"] = skipped
+                if spikes.count:
+                    row["spikes"] = spikes.count
+                if scaler.enabled:
+                    row["loss_scale"] = scaler.scale
                 utilization = flops_utilization(
                     speed / team.size, config.model, device, config.precision
                 )
@@ -208,7 +230,9 @@ def train(
                         device=device,
                         progress=show_evaluation,
                         team=team,
+                        fixed_shape=spread.compiled,
                     )
+                row |= other_units(row["val_loss"], len(data.valid), data.valid_bytes)
                 evaluated = spread.whole_model()
                 if team.leads:
                     evaluated.save(run.model)
@@ -225,6 +249,7 @@ def train(
             if evaluating or sampling or saving:
                 # Their time is not the steps'.
                 interval_begun, interval_tokens = time.perf_counter(), 0
+            end_of_step()
     return Outcome(
         steps=step,
         tokens=tokens,
@@ -241,6 +266,7 @@ def build(config: TrainConfig, device: torch.device) -> tuple[TransformerLM, lis
     # Drawn on the CPU, so that every device starts from the same weights.
     model = TransformerLM(config.model, generator=torch.Generator().manual_seed(config.seed))
     model.to(device)
+    model.activation_checkpointing = config.activation_checkpointing
     return model, build_optimizers(model, config.optimizer)
 
 
@@ -251,11 +277,12 @@ def accumulate_gradients(
     targets: Int[Tensor, "batch seq"],
     config: TrainConfig,
     device: torch.device,
+    scale: float,
     check: Callable[[], None],
 ) -> Float[Tensor, ""]:
     """Add the gradients of the mean loss over all sequences, part by part; return that loss.
 
-    `check` is called before each part, and may raise.
+    The gradients are `scale` times as large. `check` is called before each part, and may raise.
     """
     parts = config.gradient_accumulation
     total = torch.zeros((), device=device)
@@ -263,6 +290,7 @@ def accumulate_gradients(
         check()
         with autocast(config.precision, device):
             loss = loss_of(part_inputs, part_targets) / parts
-        loss.backward()  # type: ignore[no-untyped-call]
+        scaled = loss if scale == 1.0 else loss * scale
+        scaled.backward()  # type: ignore[no-untyped-call]
         total += loss.detach()
     return total

@@ -3,6 +3,7 @@
 config.json     the resolved configuration        checkpoints/  see `trainer.checkpoints`
 run.json        where the run comes from, its end  model/        weights of the last evaluation
 metrics.jsonl   one line per logged step          tokenizer/    vocabulary and merges
+norms.jsonl     norms of layers, on request       profile/      a trace of steps, on request
 samples.md      what the model wrote on the way   curves.png    the losses
 """
 
@@ -21,7 +22,7 @@ from trainer.config import TrainConfig, flatten, to_mapping
 # is compared by the hashes of its content instead of by where it lies.
 FREE = (
     *("run_dir", "device", "parallel", "compile", "resume", "on_nonfinite", "log_every"),
-    *("max_steps", "objective", "track"),
+    *("max_steps", "objective", "track", "activation_checkpointing", "log_norms", "profile"),
 )
 FREE_SECTIONS = ("data", "eval", "checkpoint", "sample")
 # Of the data, what decides which sequences a step sees.
@@ -49,6 +50,14 @@ class RunDirectory:
     @property
     def metrics(self) -> Path:
         return self.path / "metrics.jsonl"
+
+    @property
+    def norms(self) -> Path:
+        return self.path / "norms.jsonl"
+
+    @property
+    def profile(self) -> Path:
+        return self.path / "profile"
 
     @property
     def samples(self) -> Path:
@@ -82,15 +91,14 @@ class RunDirectory:
         with self.metrics.open("a") as file:
             file.write(json.dumps(row) + "\n")
 
+    def append_norms(self, step: int, norms: Mapping[str, Mapping[str, float]]) -> None:
+        """Add one line to norms.jsonl."""
+        with self.norms.open("a") as file:
+            file.write(json.dumps({"step": step, **norms}) + "\n")
+
     def read_metrics(self) -> Iterator[dict[str, Any]]:
-        """Yield the logged rows; a last line that a kill cut off is left out."""
-        if not self.metrics.exists():
-            return
-        for line in self.metrics.read_text().splitlines():
-            try:
-                yield json.loads(line)
-            except ValueError:
-                return
+        """Return the logged rows; a last line that a kill cut off is left out."""
+        return _read_rows(self.metrics)
 
     def append_samples(self, step: int, texts: Sequence[str]) -> None:
         """Add a section to samples.md; text is indented, which Markdown shows as it is."""
@@ -107,8 +115,10 @@ class RunDirectory:
 
         Step 0 stands for a run that begins: it forgets everything.
         """
-        rows = [row for row in self.read_metrics() if row["step"] <= step]
-        _replace_text(self.metrics, "".join(json.dumps(row) + "\n" for row in rows))
+        for path in (self.metrics, self.norms):
+            rows = [row for row in _read_rows(path) if row["step"] <= step]
+            if path == self.metrics or path.exists():
+                _replace_text(path, "".join(json.dumps(row) + "\n" for row in rows))
         text = self.samples.read_text() if step and self.samples.exists() else ""
         _replace_text(self.samples, cut_samples(text, step))
 
@@ -117,6 +127,8 @@ class FollowedRun(RunDirectory):
     """A run as those processes see it that leave the writing to the first one."""
 
     def append_metrics(self, row: Mapping[str, Any]) -> None: ...
+
+    def append_norms(self, step: int, norms: Mapping[str, Mapping[str, float]]) -> None: ...
 
     def append_samples(self, step: int, texts: Sequence[str]) -> None: ...
 
@@ -203,6 +215,16 @@ def _fixed_settings(mapping: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in flatten(dict(mapping))
         if key in FIXED_OF_DATA or (key not in FREE and key.partition(".")[0] not in FREE_SECTIONS)
     }
+
+
+def _read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.exists():
+        return
+    for line in path.read_text().splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            return
 
 
 def _replace_text(path: Path, text: str) -> None:

@@ -7,9 +7,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from trainer import checkpoints, retention, run_lock
+from trainer import checkpoints, memory, retention, run_lock
 from trainer.config import TrainConfig
 from trainer.corpus import corpus_size
+from trainer.devices import check_precision
 from trainer.display import Display
 from trainer.loop import train
 from trainer.prepare import prepare
@@ -63,6 +64,7 @@ def _run(
 ) -> RunDirectory:
     device = team.device(config.device)
     team.check(config)
+    check_precision(config.precision, device)
     check_trackers(config.track)
     earlier = _find_run(config)
     if config.run_dir is not None:
@@ -103,6 +105,7 @@ def _run(
         **provenance(command, device),
         "preset": preset,
         "processes": team.size,
+        "precision": config.precision,
         "data": data.describe(),
         "started": now(),
         "resumed_from_step": checkpoint.step if checkpoint else None,
@@ -116,13 +119,14 @@ def _run(
         describe_model(display, config, data, device, team.size)
         resume_from = checkpoint.directory if checkpoint else None
         team.begin(config, data.directory, identity, resume_from)
-        outcome = train(
-            *(config, run, data, device, display),
-            identity=identity,
-            resume_from=checkpoint,
-            stop=stop,
-            team=team,
-        )
+        with memory.explained(config, team.size):
+            outcome = train(
+                *(config, run, data, device, display),
+                identity=identity,
+                resume_from=checkpoint,
+                stop=stop,
+                team=team,
+            )
     except BaseException as error:
         interrupted = isinstance(error, KeyboardInterrupt | StopRequested)
         reason = "interrupted" if interrupted else f"failed: {error!r}"

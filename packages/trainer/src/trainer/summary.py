@@ -12,7 +12,7 @@ from nn.accounting import count_parameters
 from trainer import checkpoints
 from trainer.config import TrainConfig
 from trainer.display import Display
-from trainer.evaluation import bits_per_byte, perplexity
+from trainer.evaluation import bits_per_byte, other_units
 from trainer.loop import Outcome
 from trainer.prepared import PreparedData
 from trainer.run_directory import RunDirectory
@@ -134,9 +134,7 @@ def next_commands(
 
 def losses(data: PreparedData, val_loss: float) -> dict[str, float]:
     """Return a validation loss in every unit, and beside the floor, as far as the data tells."""
-    found = {"val_loss": val_loss, "perplexity": perplexity(val_loss)}
-    if data.valid_bytes:
-        found["bits_per_byte"] = bits_per_byte(val_loss, len(data.valid), data.valid_bytes)
+    found = {"val_loss": val_loss, **other_units(val_loss, len(data.valid), data.valid_bytes)}
     if data.floor is not None and data.valid_bytes:
         found["entropy_floor"] = data.floor
         found["entropy_floor_bits_per_byte"] = bits_per_byte(

@@ -30,6 +30,7 @@ class Spread:
     ) -> None:
         self.model = model
         self.optimizers = optimizers
+        self.compiled = compiled
         self.forward: Callable[[Tensor], Tensor] = model
         self.loss: Callable[[Tensor, Tensor], Tensor] = model.loss
         """The mean loss of this process's sequences."""
