@@ -167,7 +167,7 @@ def module_and_optimizer(rows: int) -> tuple[Plain, Optimizer]:
 
 
 def _saver(root: Path, model: Module, optimizer: Optimizer, keep: int) -> Saver:
-    return Saver(root, lambda: (model, [optimizer]), identity={}, keep=keep, warn=lambda _: None)
+    return Saver(root, model, [optimizer], identity={}, keep=keep, warn=lambda _: None)
 
 
 def crash_while_saving(root: str, offsets: int, part: int, parts: int) -> dict[str, Any]:
@@ -210,7 +210,9 @@ def crash_while_saving(root: str, offsets: int, part: int, parts: int) -> dict[s
             status = wait(fork(partial(_save_until, make_end, place, model, optimizer)))
         retention.tidy(place)
         left = sorted(path.name for path in place.iterdir())
-        if status >= 0 or _find(place) not in (1, 2) or any(n[0] == "." for n in left):
+        parts = sum(len(list(path.iterdir())) != 3 for path in checkpoints.steps(place))
+        hidden = any(name[0] == "." for name in left)
+        if status >= 0 or _find(place) not in (1, 2) or parts or hidden:
             bad.append(f"{kind} {number} {where}: status {status}, left {left}")
         shutil.rmtree(place)
     return {kind: sum(k == kind for k, _, _ in done) for kind in ("byte", "call", "kill")} | {

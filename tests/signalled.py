@@ -28,7 +28,9 @@ PHASES: dict[str, list[tuple[Any, str, int]]] = {
 }
 
 
-def signal_everywhere(root: str, flags: list[str], part: int, parts: int) -> list[str]:
+def signal_everywhere(
+    root: str, flags: list[str], part: int, parts: int, rounds: int = 1
+) -> list[str]:
     """Signal a run in every phase by every signal; return what went wrong.
 
     Each run is then gone on with, and must log what the run `whole` below `root` has logged.
@@ -39,7 +41,7 @@ def signal_everywhere(root: str, flags: list[str], part: int, parts: int) -> lis
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
         for phase in PHASES
         for moment in range(3)
-    ]
+    ] * rounds
     os.chdir(root)
     for number, phase, moment in cases[part::parts]:
         name = f"{number.name} {phase} {moment}"

@@ -43,15 +43,22 @@ class StopAt(StopSignals):
 class Cutter:
     """The whole run, and runs that go on from one of its checkpoints."""
 
-    def __init__(self, root: Path, config: TrainConfig, data: PreparedData, quiet: Display) -> None:
-        self.root, self.data, self.quiet = root, data, quiet
+    def __init__(
+        self,
+        root: Path,
+        config: TrainConfig,
+        data: PreparedData,
+        quiet: Display,
+        steps: int = STEPS,
+    ) -> None:
+        self.root, self.data, self.quiet, self.steps = root, data, quiet, steps
         self.config = dataclasses.replace(
             config,
-            max_steps=STEPS,
+            max_steps=steps,
             optimizer=dataclasses.replace(config.optimizer, name="muon"),
             schedule=dataclasses.replace(config.schedule, warmup_steps=WARMUP),
             eval=dataclasses.replace(config.eval, every=EVALUATION),
-            checkpoint=dataclasses.replace(config.checkpoint, every=1, keep=2 * STEPS),
+            checkpoint=dataclasses.replace(config.checkpoint, every=1, keep=2 * steps),
             sample=dataclasses.replace(config.sample, every=0),
         )
         self.whole = self.make("whole")
@@ -60,7 +67,7 @@ class Cutter:
         """Train from the start to the end."""
         run = RunDirectory(self.root / name)
         run.path.mkdir()
-        self.train(run, STEPS + 1)
+        self.train(run, self.steps + 1)
         return run
 
     def train(self, run: RunDirectory, until: int) -> None:
@@ -89,11 +96,11 @@ class Cutter:
     def goes_on_alike(self, run: RunDirectory, step: int) -> bool:
         """Take some steps; say whether all that is saved and logged is what it was."""
         run.cut_back(step)
-        last = min(step + FURTHER, STEPS)
+        last = min(step + FURTHER, self.steps)
         self.train(run, last)
         logs = [timeless(r)[:last] for r in (run, self.whole)]
         return logs[0] == logs[1] and all(
-            saved(run, s) == saved(self.whole, s) for s in range(step, last + 1)
+            saved(run, s) == saved(self.whole, s) for s in range(step + 1, last + 1)
         )
 
 
@@ -144,14 +151,29 @@ def test_run_goes_on_bit_by_bit_wherever_it_was_cut(cutter: Cutter, step: int) -
     assert cutter.goes_on_alike(cutter.cut(step), step)
 
 
-def test_run_that_is_cut_25_times_in_a_row_ends_as_the_whole_one(cutter: Cutter) -> None:
+def check_pieces(cutter: Cutter, pieces: int) -> None:
+    """Cut a run many times in a row, and compare its end with that of the whole one."""
     run = RunDirectory(cutter.root / "pieces")
     run.path.mkdir()
-    for piece in range(25):
-        cutter.train(run, (piece + 1) * STEPS // 25)
-    cutter.train(run, STEPS + 1)
+    for piece in range(pieces):
+        cutter.train(run, (piece + 1) * cutter.steps // pieces)
+    cutter.train(run, cutter.steps + 1)
     assert timeless(run) == timeless(cutter.whole)
-    assert saved(run, STEPS) == saved(cutter.whole, STEPS)
+    assert saved(run, cutter.steps) == saved(cutter.whole, cutter.steps)
+
+
+def test_run_that_is_cut_25_times_in_a_row_ends_as_the_whole_one(cutter: Cutter) -> None:
+    check_pieces(cutter, 25)
+
+
+@pytest.mark.long
+def test_longer_run_goes_on_bit_by_bit_too(
+    tmp_path: Path, small_config: TrainConfig, byte_data: PreparedData, quiet: Display
+) -> None:
+    cutter = Cutter(tmp_path, small_config, byte_data, quiet, steps=500)
+    check_pieces(cutter, 50)
+    for step in random.Random(13).sample(range(1, 500), 50):
+        assert cutter.goes_on_alike(cutter.cut(step), step)
 
 
 def leaves(state: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

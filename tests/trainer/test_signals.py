@@ -17,9 +17,7 @@ from trainer.signals import StopRequested, StopSignals
 FLAGS = [*SMALL_JOB, "--batch-size=3", "--gradient-accumulation=3"]
 
 
-def test_signal_in_any_phase_saves_and_ends_and_loses_nothing(
-    finished: Path, tmp_path: Path, warm: WarmPair
-) -> None:
+def check_signals(finished: Path, tmp_path: Path, warm: WarmPair, rounds: int) -> None:
     (tokens,) = (finished / "data").iterdir()
     root, flags = str(tmp_path), [*FLAGS, f"--data.tokens={tokens}"]
     aside = tmp_path / "aside"
@@ -27,8 +25,22 @@ def test_signal_in_any_phase_saves_and_ends_and_loses_nothing(
     calls = [{"root": place, "flags": flags} for place in (root, str(aside))]
     assert warm.call("signalled.train_whole", *calls) == [0, 0]
     shutil.rmtree(aside)
-    parts = [{"root": root, "flags": flags, "part": part, "parts": 2} for part in (0, 1)]
+    each = {"root": root, "flags": flags, "parts": 2, "rounds": rounds}
+    parts = [each | {"part": part} for part in (0, 1)]
     assert warm.call("signalled.signal_everywhere", *parts) == [[], []]
+
+
+def test_signal_in_any_phase_saves_and_ends_and_loses_nothing(
+    finished: Path, tmp_path: Path, warm: WarmPair
+) -> None:
+    check_signals(finished, tmp_path, warm, rounds=1)
+
+
+@pytest.mark.long
+def test_two_hundred_signals_save_and_end_and_lose_nothing(
+    finished: Path, tmp_path: Path, warm: WarmPair
+) -> None:
+    check_signals(finished, tmp_path, warm, rounds=4)
 
 
 def test_signal_while_data_is_prepared_leaves_nothing_behind(tmp_path: Path) -> None:
