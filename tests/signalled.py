@@ -19,7 +19,7 @@ from trainer.run_directory import RunDirectory
 # What is called in a phase of a run, the calls at which the signal comes, and what is seen of them.
 PHASES: dict[str, list[tuple[Any, str, int]]] = {
     "start-up": [(session, "open_prepared", 1), (session, "describe_model", 1), (loop, "build", 1)],
-    "step": [(loop, "gather_windows", n) for n in (1, 2, 5)],
+    "step": [(loop, "set_learning_rates", n) for n in (1, 2, 5)],
     # The second part of three of a step, the third part, and the second part of a later one.
     "accumulation": [(TransformerLM, "loss", n) for n in (2, 3, 11)],
     "evaluation": [(evaluation, "gather_windows", n) for n in (1, 2, 4)],
