@@ -1,9 +1,14 @@
-"""A run small enough to be taken again and again in a test: its configuration and its tokens."""
+"""A run small enough to be taken again and again in a test: configuration, tokens and logs."""
 
 from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
 
 from bpe import Tokenizer
 from nn import ModelConfig
+from trainer import checkpoints
 from trainer.config import (
     CheckpointConfig,
     DataConfig,
@@ -13,7 +18,10 @@ from trainer.config import (
     ScheduleConfig,
     TrainConfig,
 )
+from trainer.display import Display
+from trainer.loop import Outcome, train
 from trainer.prepared import PreparedData
+from trainer.run_directory import RunDirectory
 
 END = "<|endoftext|>"
 
@@ -60,3 +68,38 @@ def byte_data(directory: Path) -> PreparedData:
         valid_entropy=None,
         identity={"tokenizer": tokenizer.sha256, "train_tokens": "1", "valid_tokens": "2"},
     )
+
+
+def run_to(
+    path: Path, config: TrainConfig, data: PreparedData, display: Display, *, resume: bool = False
+) -> Outcome:
+    """Train in a directory, from the start or from its last checkpoint."""
+    run = RunDirectory(path)
+    path.mkdir(exist_ok=True)
+    found = checkpoints.steps(run.checkpoints)
+    checkpoint = checkpoints.verify(found[-1]) if resume else None
+    device = torch.device("cpu")
+    return train(config, run, data, device, display, identity={}, resume_from=checkpoint)
+
+
+def cut_after(path: Path, step: int) -> None:
+    """Leave of a run what a kill after `step` leaves: its later checkpoints are gone."""
+    for later in checkpoints.steps(path / "checkpoints"):
+        if int(later.name.removeprefix(checkpoints.PREFIX)) > step:
+            later.rename(path / later.name)
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    """Return what was logged."""
+    return list(RunDirectory(path).read_metrics())
+
+
+def timeless(path: Path) -> list[dict[str, Any]]:
+    """Return the metrics without what a clock decides."""
+    clock = ("seconds", "tokens_per_second")
+    return [{k: v for k, v in row.items() if k not in clock} for row in rows(path)]
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    """Return the weights of the last checkpoint."""
+    return load_file(checkpoints.steps(path / "checkpoints")[-1] / "model.safetensors")

@@ -4,46 +4,17 @@ import dataclasses
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from small_run import cut_after, rows, run_to, timeless, weights
 
 from trainer import checkpoints
 from trainer.config import TrainConfig
 from trainer.display import Display
-from trainer.loop import Outcome, train
 from trainer.prepared import PreparedData
-from trainer.run_directory import RunDirectory
 
 GOLDEN = Path(__file__).parent / "golden_losses.json"
-
-
-def run_to(
-    path: Path, config: TrainConfig, data: PreparedData, display: Display, *, resume: bool = False
-) -> Outcome:
-    run = RunDirectory(path)
-    path.mkdir(exist_ok=True)
-    found = checkpoints.steps(run.checkpoints)
-    checkpoint = checkpoints.verify(found[-1]) if resume else None
-    device = torch.device("cpu")
-    return train(config, run, data, device, display, identity={}, resume_from=checkpoint)
-
-
-def rows(path: Path) -> list[dict[str, Any]]:
-    return list(RunDirectory(path).read_metrics())
-
-
-def timeless(path: Path) -> list[dict[str, Any]]:
-    """Return the metrics without what a clock decides."""
-    clock = ("seconds", "tokens_per_second")
-    return [{k: v for k, v in row.items() if k not in clock} for row in rows(path)]
-
-
-def weights(path: Path) -> dict[str, torch.Tensor]:
-    from safetensors.torch import load_file
-
-    return load_file(checkpoints.steps(path / "checkpoints")[-1] / "model.safetensors")
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
@@ -108,10 +79,8 @@ def test_resumed_run_is_the_uninterrupted_one_bit_by_bit(
     )
     run_to(tmp_path / "whole", config, byte_data, quiet)
     run_to(tmp_path / "cut", config, byte_data, quiet)
-    # What a kill after step `cut` leaves: later checkpoints gone, later lines of the logs not.
-    for later in checkpoints.steps(tmp_path / "cut" / "checkpoints"):
-        if int(later.name.removeprefix("step-")) > cut:
-            later.rename(tmp_path / later.name)
+    # Later lines of the logs stay.
+    cut_after(tmp_path / "cut", cut)
     run_to(tmp_path / "cut", config, byte_data, quiet, resume=True)
     assert timeless(tmp_path / "cut") == timeless(tmp_path / "whole")
     whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "cut")
@@ -208,3 +177,23 @@ def test_samples_are_written_at_their_steps(
     text = (tmp_path / "samples.md").read_text()
     heads = [line for line in text.splitlines() if line.startswith("## ")]
     assert heads == ["## Step 0", "## Step 5", "## Step 7"]
+
+
+def test_checkpointed_activations_give_the_same_run_bit_by_bit(
+    tmp_path: Path, small_config: TrainConfig, byte_data: PreparedData, quiet: Display
+) -> None:
+    again = dataclasses.replace(small_config, activation_checkpointing=True)
+    run_to(tmp_path / "kept", small_config, byte_data, quiet)
+    run_to(tmp_path / "again", again, byte_data, quiet)
+    assert timeless(tmp_path / "kept") == timeless(tmp_path / "again")
+
+
+def test_evaluations_are_logged_in_every_unit(
+    tmp_path: Path, small_config: TrainConfig, byte_data: PreparedData, quiet: Display
+) -> None:
+    run_to(tmp_path, small_config, byte_data, quiet)
+    for row in rows(tmp_path):
+        assert ("val_loss" in row) == ("perplexity" in row) == ("bits_per_byte" in row)
+    # Of the test's text every token is said to be one byte.
+    assert row["perplexity"] == pytest.approx(math.exp(row["val_loss"]))
+    assert row["bits_per_byte"] == pytest.approx(row["val_loss"] / math.log(2))

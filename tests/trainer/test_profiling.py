@@ -1,10 +1,14 @@
 """Traces of a few steps."""
 
+import dataclasses
 import json
 from pathlib import Path
 
 import torch
+from small_run import run_to, small_config
 
+from trainer.display import Display
+from trainer.prepared import PreparedData
 from trainer.profiling import SKIPPED, WARM_UP, profiled
 
 CPU = torch.device("cpu")
@@ -33,3 +37,12 @@ def test_without_steps_nothing_is_traced(tmp_path: Path) -> None:
     with profiled(0, tmp_path / "profile", CPU) as end_of_step:
         end_of_step()
     assert not (tmp_path / "profile").exists()
+
+
+def test_a_run_leaves_a_trace_of_its_products(
+    tmp_path: Path, byte_data: PreparedData, quiet: Display
+) -> None:
+    run_to(tmp_path, dataclasses.replace(small_config(), profile=1), byte_data, quiet)
+    trace = json.loads((tmp_path / "profile" / "trace.json").read_text())
+    names = {event.get("name") for event in trace["traceEvents"]}
+    assert {"aten::mm", "aten::_foreach_norm"} <= names

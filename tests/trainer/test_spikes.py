@@ -1,11 +1,20 @@
 """Which steps stand out from those before."""
 
+import dataclasses
 import math
+from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file
+from small_run import cut_after, rows, run_to, timeless, weights
 
+from trainer import checkpoints, spikes
+from trainer.config import CheckpointConfig, TrainConfig
+from trainer.display import Display
+from trainer.prepared import PreparedData
 from trainer.spikes import LEAST, WINDOW, SpikeFilter
 
 
@@ -74,3 +83,39 @@ def test_what_is_found_depends_on_the_state_alone(
     found += [second.is_spike(*pair) for pair in steps[cut:]]
     assert (found, second.count) == (expected, whole.count)
     assert len(second.recent) <= WINDOW
+
+
+@pytest.fixture
+def jumpy(small_config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> TrainConfig:
+    """A run that takes much for a spike: it looks back on five steps, and three are enough."""
+    monkeypatch.setattr(spikes, "LEAST", 3)
+    monkeypatch.setattr(spikes, "WINDOW", 5)
+    keep = CheckpointConfig(every=1, keep=20)
+    return dataclasses.replace(small_config, max_steps=13, skip_spikes=0.5, checkpoint=keep)
+
+
+def test_the_update_of_a_spike_is_left_out_and_counted(
+    tmp_path: Path, jumpy: TrainConfig, byte_data: PreparedData, quiet: Display
+) -> None:
+    run_to(tmp_path, jumpy, byte_data, quiet)
+    counts = [row.get("spikes", 0) for row in rows(tmp_path)]
+    saved = [
+        load_file(p / "model.safetensors") for p in checkpoints.steps(tmp_path / "checkpoints")
+    ]
+    assert 0 < counts[-1] < 10
+    for step in range(1, 13):
+        same = [torch.equal(saved[step - 1][name], saved[step][name]) for name in saved[step]]
+        assert all(same) == any(same) == (counts[step] > counts[step - 1])
+
+
+@pytest.mark.parametrize("cut", [2, 4, 7, 11])
+def test_a_run_that_skips_spikes_goes_on_bit_by_bit(
+    tmp_path: Path, jumpy: TrainConfig, byte_data: PreparedData, quiet: Display, cut: int
+) -> None:
+    for name in ("whole", "cut"):
+        run_to(tmp_path / name, jumpy, byte_data, quiet)
+    cut_after(tmp_path / "cut", cut)
+    run_to(tmp_path / "cut", jumpy, byte_data, quiet, resume=True)
+    assert timeless(tmp_path / "cut") == timeless(tmp_path / "whole")
+    whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "cut")
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)

@@ -32,7 +32,7 @@ def follow(team: ProcessTeam) -> None:
         if plan["checkpoint"] is not None:
             resume_from = checkpoints.verify(Path(plan["checkpoint"]))
         train(
-            dataclasses.replace(config, track=()),
+            dataclasses.replace(config, track=(), log_norms=False, profile=0),
             _run_of(config),
             data,
             device,

@@ -141,7 +141,7 @@ def train(
         Tracking(config, run, display, first_step=step - unfinished + 1) as tracking,
         TrainingScreen(display, config.max_steps, done.step) as screen,
         Prefetcher(sequences, data.train, device, first=step + 1) as batches,
-        profiled(config.profile if team.leads else 0, run.profile, device) as end_of_step,
+        profiled(config.profile, run.profile, device) as end_of_step,
         float32_products(config.precision),
         stop.deferred(),
         saver.last_good_step(done, counters),
