@@ -2,12 +2,13 @@
 
 import dataclasses
 import re
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 import torch
 from small_run import small_config
+from trainer_jobs import SMALL_JOB, record
+from warm_process import WarmPair
 
 from nn.accounting import count_memory
 from trainer import memory
@@ -100,18 +101,22 @@ def test_other_errors_pass_as_they_are() -> None:
     assert caught.value is error
 
 
-REFUSED = """
-import resource, torch
-resource.setrlimit(resource.RLIMIT_AS, (2**34, 2**34))
-from trainer.memory import is_out_of_memory
-try:
-    torch.empty(2**36)
-except RuntimeError as error:
-    assert is_out_of_memory(error), error
-    print("refused")
-"""
-
-
-def test_refusal_of_a_cpu_is_known_by_what_torch_says() -> None:
-    ran = subprocess.run([sys.executable, "-c", REFUSED], capture_output=True, text=True)
-    assert ran.stdout == "refused\n", ran.stderr
+def test_run_that_needs_too_much_ends_with_what_would_save_some(
+    warm: WarmPair, finished_run: Path, tmp_path: Path
+) -> None:
+    """65,536 sequences need 2 GB; what two need is there."""
+    calls = []
+    for name, batch_size in (("starved", 65536), ("fed", 2)):
+        (tmp_path / name).mkdir()
+        flags = ["--run-dir=run", f"--batch-size={batch_size}", f"--data.cache={tmp_path / 'data'}"]
+        flags = [*SMALL_JOB, "--max-steps=1", *flags]
+        calls.append({"directory": str(tmp_path / name), "flags": flags, "spare": 10**9})
+    (status, errors), (fed, _) = warm.call("starved.train_starved", *calls)
+    assert (status, fed) == (4, 0), errors
+    assert re.fullmatch(
+        r"train: out of memory: a step needs about [\d.]+ GB \(parameters .*\)\. Of that, "
+        r"--gradient-accumulation 2 saves .*; --batch-size 32768 saves .*; "
+        r"--activation-checkpointing saves .*; --precision bf16 saves [\d.]+ [GM]B\n",
+        errors,
+    )
+    assert "MemoryError" in record(tmp_path / "starved" / "run")["exit"]
