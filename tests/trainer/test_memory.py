@@ -10,9 +10,12 @@ from small_run import small_config
 from trainer_jobs import SMALL_JOB, record
 from warm_process import WarmPair
 
+from nn import TransformerLM
 from nn.accounting import count_memory
 from trainer import memory
 from trainer.config import TrainConfig
+from trainer.devices import autocast
+from trainer.loop import build
 from trainer.presets import TINYSTORIES
 
 GPU = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
@@ -29,8 +32,6 @@ def test_several_processes_share_the_activations() -> None:
 
 
 def test_muon_keeps_one_number_for_each_of_its_weights() -> None:
-    from trainer.loop import build
-
     config = small_config()
     optimizer = dataclasses.replace(config.optimizer, name="muon")
     config = dataclasses.replace(config, optimizer=optimizer)
@@ -43,6 +44,35 @@ def test_muon_keeps_one_number_for_each_of_its_weights() -> None:
         tensors = [v for state in each.state.values() for v in state.values()]
         kept += sum(v.nbytes for v in tensors if isinstance(v, torch.Tensor))
     assert memory.step_memory(config)["optimizer"] == kept
+
+
+def test_half_precision_keeps_as_many_bytes_as_are_counted() -> None:
+    shape = dataclasses.replace(
+        small_config().model, context_length=61, d_model=96, num_heads=6, d_ff=256
+    )
+    config = dataclasses.replace(small_config(), model=shape, precision="bf16")
+    model, _ = build(config, torch.device("cpu"))
+    # Besides the weights' copies, which do not grow with the batch.
+    kept = [kept_bytes(model, config, sequences) for sequences in (6, 12)]
+    counted = memory.step_memory(config)["activations"]
+    assert kept[1] - kept[0] == pytest.approx(counted, rel=0.05)
+
+
+def kept_bytes(model: TransformerLM, config: TrainConfig, sequences: int) -> int:
+    ids = torch.zeros(sequences, config.model.context_length, dtype=torch.int64)
+    kept: dict[int, torch.Tensor] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.is_floating_point():
+            kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with (
+        torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
+        autocast(config.precision, torch.device("cpu")),
+    ):
+        model.loss(ids, ids)
+    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
 
 
 def savings(config: TrainConfig) -> dict[str, str]:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import torch
 
-from nn.accounting import count_memory, count_parameters
+from nn.accounting import count_activations, count_memory, count_parameters
 from trainer.config import TrainConfig
 
 # How torch's allocator for the CPU says it: it has no exception of its own.
@@ -34,8 +34,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 def step_memory(config: TrainConfig, processes: int = 1) -> dict[str, int]:
     """Count the bytes that a step holds at its peak on each of several devices, by `nn.accounting`.
 
-    Muon keeps one number per weight of a matrix where AdamW keeps two. Activations of half
-    precision take half.
+    Muon keeps one number per weight of a matrix where AdamW keeps two. In half precision what
+    products keep takes half; the stream and its norms stay in float32.
     """
     needs = count_memory(
         config.model,
@@ -46,7 +46,9 @@ def step_memory(config: TrainConfig, processes: int = 1) -> dict[str, int]:
         weights = count_parameters(config.model)
         needs["optimizer"] -= 4 * (weights["attention_projections"] + weights["ffn"])
     if config.precision in ("bf16", "fp16"):
-        needs["activations"] //= 2
+        kept = count_activations(config.model, checkpointing=config.activation_checkpointing)
+        products = sum(kept.values()) - kept["norms"]
+        needs["activations"] -= needs["activations"] * products // (2 * sum(kept.values()))
     return needs
 
 
