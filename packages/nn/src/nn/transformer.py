@@ -33,7 +33,7 @@ class TransformerLM(Module):
     projection does, so that the first logits are small and the first loss is near log(vocab_size).
 
     With `activation_checkpointing` set, training keeps what enters each block and computes the rest
-    of it again in the backward pass: the same gradients from less memory, for one more forward pass.
+    again in the backward pass: the same gradients from less memory, for one more forward pass.
     """
 
     activation_checkpointing = False

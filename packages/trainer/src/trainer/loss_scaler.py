@@ -12,6 +12,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from contracts import contract
+
 FIRST_SCALE = 2.0**16
 GROWTH_INTERVAL = 2000
 
@@ -33,6 +35,7 @@ class LossScaler:
         """Return scale and good steps as they are saved: zeros where nothing is scaled."""
         return (self.scale, self.good_steps) if self.enabled else (0.0, 0)
 
+    @contract
     def unscale(self, weights: Iterable[Tensor], grad_norm: float) -> float:
         """Divide the gradients of `weights`, and their norm, by the scale; return the norm."""
         if self.enabled:
