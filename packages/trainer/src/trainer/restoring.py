@@ -62,7 +62,13 @@ def collect_state(
 
 def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
     """Return the name of the first tensor that holds NaN or infinity, None where all are finite."""
-    return next((n for n, t in tensors.items() if not bool(torch.isfinite(t).all())), None)
+    return next((name for name, tensor in tensors.items() if not _is_finite(tensor)), None)
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    # What is not finite stays so in a sum, which is one pass without memory of its own. A sum of
+    # finite numbers may overflow, so that only a finite one is an answer.
+    return math.isfinite(tensor.sum().item()) or bool(torch.isfinite(tensor).all())
 
 
 def state_tensors(optimizers: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
