@@ -20,20 +20,20 @@ DEFAULT_PRESET = "tiny"
 # Needs nothing from outside and runs on any machine: a model of little stories in two minutes.
 # Two layers, because text is then read twice as fast, and a loss falls with the text that is read.
 TINY = TrainConfig(
-    max_steps=600,
+    max_steps=800,
     batch_size=8,
     device="cpu",
     model=ModelConfig(
         vocab_size=2048, context_length=256, d_model=128, num_layers=2, num_heads=4, d_ff=384
     ),
-    optimizer=OptimizerConfig(name="muon", lr=1e-2, muon_lr=0.02),
+    optimizer=OptimizerConfig(name="muon", lr=1e-2, weight_decay=0.0, muon_lr=0.02),
     schedule=ScheduleConfig(name="wsd", warmup_steps=20, min_lr_ratio=0.0, decay_ratio=0.5),
     data=DataConfig(
         vocab_size=2048, windows="documents", stories_bytes=6_000_000, tokenizer_bytes=1_500_000
     ),
-    eval=EvalConfig(every=150, windows=64, final_windows=1024),
+    eval=EvalConfig(every=200, windows=64, final_windows=1024),
     checkpoint=CheckpointConfig(every=200, keep=2),
-    sample=SampleConfig(every=150),
+    sample=SampleConfig(every=200),
 )
 
 # 22.7 million parameters and 327,680,000 tokens of TinyStories; meant for a GPU.

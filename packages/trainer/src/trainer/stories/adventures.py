@@ -1,35 +1,9 @@
-"""Plots about the world outside: a thing lost and found, a picnic in the rain, a hat in the wind,
-a slow seed, a wish that comes true, a castle that does not last, a day of good deals."""
+"""Plots about the world outside: a picnic in the rain, a hat in the wind, a slow seed, a wish that
+comes true, a castle that does not last."""
 
 from trainer.stories.forms import nouns, plain_words, word
 
 RULES = {
-    "lost": """
-{Hero} had {color.a=colors} {toy=toys}.
-[{Hero.he} took it everywhere.
-|{Hero.he} even took it to bed at night.
-|{Hero.he} called it [Bob|Lulu|Captain].
-|It was a present from {hero.his} {elder=elders}.]
-One <time>, {hero} took the {toy} {place.to=places} and played {game=games} with {hero.his} friend
-{friend=*hero.friends-hero}.
-[But when they wanted to go home|But after that|But then], the {color} {toy} was gone!
-
-Poor {hero} [began to cry|did not know what to do|was very sad|turned pale].
-["Do not cry,"|"Do not worry,"|"We will find it,"] said {friend}. "I will help you look."
-They looked {spot=*place.spots}, but there was only {junk.a=junk}.
-They looked {next=*place.spots-spot}, but there was only {more.a=junk-junk}.
-Then {friend} saw something {color} {found=*place.spots-spot-next}. It was the {toy}!
-{Guard.a=guards} was [sleeping on top of it|sitting right beside it|guarding it|looking at it].
-
-["Thank you, {friend}!" said {hero}, and gave {friend.him} a big hug.
-|"There you are!" said {hero}, and hugged {friend} and even the {guard}.
-|Then {hero} danced for joy, and {friend} danced, too.]
-[What is lost is found sooner when friends look together.
-|From that day on, {hero} let {friend} play with the {color} {toy}, too.
-|On the way home, {hero} held the {toy} in one hand and {friend}'s hand in the other.
-|"Next time," said {friend}, "let us leave the {toy} at home."
-|<close>]
-""",
     "picnic": """
 One {part=dayparts}, {hero} and {hero.his} friend {friend=*hero.friends-hero}
 [went|walked|ran|hopped] {place.to=places} to have a picnic.
@@ -172,49 +146,9 @@ one.
 |"It still looks a little like {crooked.a}," said {friend}.
 |<close>]
 """,
-    "swap": """
-One <time>, {hero.his} {parent=parents} sent {hero} to the market with {ware.a=goods}.
-["Sell it well,"|"Bring home something good,"|"Make a good deal,"] {parent.he} said.
-On the way, {hero} met {trader.a=traders} who [needed|wanted|loved] the {ware} and gave {hero.him}
-{swapped.a=goods-ware} for it.
-Then {hero.he} met {buyer.a=traders-trader}, and swapped the {swapped} for
-{bargain.a=goods-ware-swapped}.
-
-But near the market sat {friend=*hero.friends-hero}, who was [crying|very sad|all alone].
-["I have lost my {bargain},"|"Somebody took my {bargain},"|"I need a new {bargain},"]
-said {friend}, "and I have no money."
-{Hero} looked at [{friend}|the sky|{hero.his} feet], and gave {friend.him} the {bargain}.
-{Friend} [smiled|hugged {hero.him}|could not believe it].
-
-"What did you get for the {ware}?" asked {hero.his} {parent} in the evening.
-"{Swapped.a}," said {hero}, "and for the {swapped} I got {bargain.a}, and for the {bargain} I got
-[a hug|a smile|a thank you|a friend]."
-["Then you made the best deal of all," said {hero.his} {parent}.
-|"That is more than the market pays," said {hero.his} {parent}.
-|{Hero.his} {parent} laughed and kissed {hero.him} on the nose.
-|<close>]
-""",
 }
 
 LEXICONS = {
-    "toys": nouns(
-        *(
-            "kite",
-            "ball",
-            "drum",
-            "teddy bear",
-            "spinning top",
-            "jump rope",
-            "toy boat",
-            "doll",
-            "lantern",
-        ),
-        *("whistle", "blanket", "puppet"),
-    ),
-    "junk": nouns(
-        "snail", "old boot", "broken cup", "sleepy frog", "lost sock", "pine cone", "rusty key"
-    ),
-    "guards": nouns("ladybug", "toad", "puppy", "duck", "hen", "kitten", "beetle", "lizard"),
     "shelters": nouns("chestnut tree", "bridge", "hay wagon", "huge leaf", "wooden roof"),
     "landmarks": plain_words(
         "the fence", "the pond", "the bakery", "the church", "the market", "a surprised cow"
@@ -277,11 +211,6 @@ LEXICONS = {
             ("a piano", "A piano stood in the grass", "played so loudly that the cows danced"),
         )
     ),
-    "goods": nouns(
-        *("hen", "kettle", "lamp", "chair", "rope", "ladder", "violin", "clock", "umbrella"),
-        "pumpkin",
-    ),
-    "traders": nouns("farmer", "sailor", "baker", "painter", "fisherman", "knight", "tailor"),
     "decorations": nouns("shell", "feather", "pink stone", "crab claw", "tiny flag"),
     "crooked": nouns("banana", "melting cake", "teapot", "sleepy camel", "potato", "old shoe"),
 }

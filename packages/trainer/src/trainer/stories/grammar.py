@@ -1,7 +1,7 @@
 """A weighted grammar that writes texts and reads them back, with the probability of each.
 
 Writing walks the rules from left to right. Every choice draws one number, and words that were bound
-to a slot can be referred to from then on, which is how a lost red kite stays a red kite.
+to a slot can be referred to from then on, which is how a red hat stays a red hat.
 Reading (`derivations`) walks the same rules along a given text and tries every choice, so it finds
 each derivation of the text there is. `proof.check` shows that a grammar has only one for any text;
 then the probability of the derivation is the probability of the text.
