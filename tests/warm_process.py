@@ -34,9 +34,10 @@ class WarmPair:
             process.__exit__(kind, error, at)
 
     def call(self, function: str, *arguments: dict[str, Any]) -> list[Any]:
-        """Call a function twice at once, each time with its own arguments."""
+        """Call a function with each of the arguments, two at once at most."""
+        assert len(arguments) <= len(self._pair)
         with ThreadPoolExecutor() as pool:
-            calls = zip(self._pair, arguments, strict=True)
+            calls = zip(self._pair, arguments, strict=False)
             return list(pool.map(lambda call: call[0].call(function, **call[1]), calls))
 
 

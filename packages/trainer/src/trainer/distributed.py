@@ -39,7 +39,7 @@ from trainer.team import Spread, Team
 JOIN = datetime.timedelta(minutes=10)
 # A lost process is known at once; this is for one that lives and never answers.
 ANSWER = datetime.timedelta(minutes=30)
-PLAN, LIFELINE = "trainer/plan", "trainer/lifeline"
+LIFELINE, PLAN = "trainer/lifeline", "plan"
 
 
 class Replicated(Spread):
@@ -130,10 +130,9 @@ class ProcessTeam(Team):
                 f"batch_size={config.batch_size} is not divisible by {self.size} processes{parts}: "
                 f"give a --batch-size that is a multiple of {shares}"
             )
-        if config.parallel == "fsdp" and config.optimizer.name == "muon":
+        if config.parallel == "fsdp" and config.log_norms:
             raise ValueError(
-                "optimizer.name='muon' needs whole matrices, and --parallel fsdp cuts them: "
-                "use --parallel ddp or --optimizer.name adamw"
+                "log_norms needs whole weights, and --parallel fsdp cuts them: use --parallel ddp"
             )
         if config.device == "mps":
             raise ValueError("device='mps' is for one process: use --device cpu, or no torchrun")
@@ -233,20 +232,13 @@ def join(place: Place, status_of: Callable[[BaseException], int]) -> Iterator[Pr
     `status_of` gives the exit status for an error, with which the others are to end too.
     """
     try:
-        store, _, _ = next(rendezvous("env://", place.rank, place.size, timeout=JOIN))
-        if place.rank == 0:
-            token = secrets.token_hex(16)
-            lifeline = Lifeline(place.rank, place.size, token, end_process)
-            lifeline.listen()
-            store.set(LIFELINE, json.dumps({"port": lifeline.port, "token": token}))
-        else:
-            known = json.loads(store.get(LIFELINE))
-            lifeline = Lifeline(place.rank, place.size, known["token"], end_process)
-            lifeline.connect(place.host, known["port"])
+        shared, _, _ = next(rendezvous("env://", place.rank, place.size, timeout=JOIN))
+        lifeline = _hold_lifeline(place, shared)
+        # torchrun's store outlives a restart: what an earlier attempt has left must not be read.
+        store = PrefixStore(f"trainer/{lifeline.token}", shared)
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-        own = PrefixStore("trainer/group", store)
         dist.init_process_group(
-            backend, store=own, rank=place.rank, world_size=place.size, timeout=ANSWER
+            backend, store=store, rank=place.rank, world_size=place.size, timeout=ANSWER
         )
     except (RuntimeError, OSError) as error:
         raise ValueError(
@@ -261,3 +253,26 @@ def join(place: Place, status_of: Callable[[BaseException], int]) -> Iterator[Pr
         raise
     team.leave(None, 0)
     dist.destroy_process_group()
+
+
+def _hold_lifeline(place: Place, store: Store) -> Lifeline:
+    """Return this process's lifeline, connected to that of the first one."""
+    if place.rank == 0:
+        lifeline = Lifeline(place.rank, place.size, secrets.token_hex(16), end_process)
+        lifeline.listen()
+        found = {"port": lifeline.port, "token": lifeline.token, "name": describe_process(0)}
+        store.set(LIFELINE, json.dumps(found))
+        return lifeline
+    deadline = time.monotonic() + JOIN.total_seconds()
+    while True:
+        found = json.loads(store.get(LIFELINE))
+        lifeline = Lifeline(place.rank, place.size, found["token"], end_process)
+        try:
+            lifeline.connect(place.host, found["port"], found["name"])
+        except OSError:
+            # Perhaps that of the attempt before: the first process may not have begun yet.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return lifeline

@@ -25,8 +25,11 @@ IDLE, INTERVAL, COUNT = 8, 4, 3
 SILENCE = IDLE + INTERVAL * COUNT
 # Seconds that a process which fails in a collective operation waits to hear why.
 PATIENCE = 10.0
+# Seconds that the first process waits for the others to end when it has failed.
+FAREWELL = 2.0
 # The exit status of a process that ends because another one was lost.
 LOST = 5
+GO_ON = "all processes end; the same command goes on from the last checkpoint"
 
 _SHOW_CURSOR = b"\x1b[?25h"
 
@@ -43,12 +46,14 @@ class Lifeline:
 
     def __init__(self, rank: int, size: int, token: str, ended: Ending) -> None:
         self.rank = rank
+        self.token = token
         self.port = 0
         self._size = size
-        self._token = token
         self._ended = ended
         self._lock = threading.Lock()
+        self._leaving = False
         self._sockets: dict[int, socket.socket] = {}
+        self._threads: list[threading.Thread] = []
         self._names: dict[int, str] = {}
 
     def listen(self) -> None:
@@ -57,22 +62,30 @@ class Lifeline:
         self.port = server.getsockname()[1]
         threading.Thread(target=self._accept, args=(server,), daemon=True).start()
 
-    def connect(self, host: str, port: int) -> None:
-        """Connect to the first process."""
+    def connect(self, host: str, port: int, name: str) -> None:
+        """Connect to the first process, whose name for people is `name`."""
         line = socket.create_connection((host, port), timeout=SILENCE)
         line.settimeout(None)
-        hello = {"token": self._token, "rank": self.rank, "name": describe_process(self.rank)}
+        hello = {"token": self.token, "rank": self.rank, "name": describe_process(self.rank)}
         line.sendall(_encode(hello))
-        self._names[0] = "rank 0"
+        self._names[0] = name
         self._watch(0, line)
 
     def part(self) -> None:
-        """Say that this process ends as it should."""
+        """Say that this process ends as it should; what others do is of no account from now on."""
+        self._leaving = True
         self._tell({"kind": "bye"})
 
     def fail(self, text: str, status: int) -> None:
-        """Say that this process ends, why, and that the others are to end with `status`."""
+        """Say that this process ends, why, and that the others are to end with `status`.
+
+        The first process waits a moment for them: they may be talking to it in other ways, too.
+        """
+        self._leaving = True
         self._tell({"kind": "end", "text": text, "status": status, "rank": self.rank})
+        deadline = time.monotonic() + FAREWELL
+        for thread in self._threads if self.rank == 0 else []:
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _accept(self, server: socket.socket) -> None:
         with server:
@@ -81,7 +94,7 @@ class Lifeline:
                 line.settimeout(SILENCE)
                 with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                     hello = json.loads(line.makefile("rb", buffering=0).readline(1000))
-                    if hello["token"] == self._token:
+                    if hello["token"] == self.token:
                         line.settimeout(None)
                         self._names[int(hello["rank"])] = str(hello["name"])
                         self._watch(int(hello["rank"]), line)
@@ -100,7 +113,9 @@ class Lifeline:
                 line.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
         with self._lock:
             self._sockets[rank] = line
-        threading.Thread(target=self._listen, args=(rank, line), daemon=True).start()
+        thread = threading.Thread(target=self._listen, args=(rank, line), daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def _listen(self, rank: int, line: socket.socket) -> None:
         try:
@@ -111,8 +126,9 @@ class Lifeline:
             message: dict[str, Any] = json.loads(heard)
         except ValueError:
             name = self._names[rank]
-            message = {"kind": "end", "status": LOST, "rank": rank, "text": f"{name} is gone"}
-        if message["kind"] == "bye":
+            text = f"{name} is gone; {GO_ON}"
+            message = {"kind": "end", "status": LOST, "rank": rank, "text": text}
+        if message["kind"] == "bye" or self._leaving:
             return
         text, status = str(message["text"]), int(message["status"])
         if self.rank == 0:

@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 
 from contracts import contract
 from nn import TransformerLM
+from optim import Muon
 from trainer.config import TrainConfig
 from trainer.devices import should_compile
 from trainer.optimization import build_optimizers
@@ -62,35 +63,48 @@ class Sharded(Spread):
         self._parameters: dict[str, Any] = dict(model.named_parameters())
         self.loss = model.loss
         self.tensors = {name: p.detach().to_local() for name, p in self._parameters.items()}
-        for optimizer in optimizers:
-            self._exchange(optimizer, {whole[name]: name for name in whole})
+        self.optimizers = [
+            self._of_parts(optimizer, {whole[name]: name for name in whole})
+            for optimizer in optimizers
+        ]
 
-    def _exchange(self, optimizer: Optimizer, names: Mapping[Tensor, str]) -> None:
-        """Let an optimizer update the local parts instead of the whole tensors `names`."""
-        state = dict(optimizer.state)
-        optimizer.state.clear()
-        for group in optimizer.param_groups:
-            for index, tensor in enumerate(group["params"]):
-                part = self.tensors[names[tensor]]
-                group["params"][index] = part
-                if tensor in state:
-                    optimizer.state[part] = {
-                        key: self._cut(value) if isinstance(value, Tensor) else value
-                        for key, value in state[tensor].items()
-                    }
+    def _of_parts(self, optimizer: Optimizer, names: Mapping[Tensor, str]) -> Optimizer:
+        """Return an optimizer with the same state that updates parts of the tensors `names`."""
+        groups = [
+            {**group, "params": [self.tensors[names[tensor]] for tensor in group["params"]]}
+            for group in optimizer.param_groups
+        ]
+        parts: Any
+        if isinstance(optimizer, Muon):
+            parts = WholeMatrixMuon(groups, self)
+        else:
+            kind: Any = type(optimizer)
+            parts = kind(groups)
+        for tensor, state in optimizer.state.items():
+            parts.state[self.tensors[names[tensor]]] = {
+                key: self.cut(value).to(self._device, copy=True)
+                if isinstance(value, Tensor)
+                else value
+                for key, value in state.items()
+            }
+        result: Optimizer = parts
+        return result
 
-    def _cut(self, whole: Tensor) -> Tensor:
+    @contract
+    def cut(self, whole: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
         """Return this process's rows of a tensor, as `fully_shard` cuts them."""
         rows = -(-len(whole) // self._team.size)
-        return whole[self._team.rank * rows :][:rows].to(self._device, copy=True)
+        return whole[self._team.rank * rows :][:rows]
 
-    def _gather(self, name: str, part: Tensor) -> Tensor:
+    @contract
+    def gather(self, name: str, part: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
         """Return the whole of a tensor that is cut as the weight `name` is."""
         like = self._parameters[name]
         cut = DTensor.from_local(
             part, self._mesh, [Shard(0)], run_check=False, shape=like.shape, stride=like.stride()
         )
-        return cut.full_tensor()
+        whole: Tensor = cut.full_tensor()
+        return whole
 
     @contract
     def measure(self, mean: Float[Tensor, ""]) -> tuple[float, float]:
@@ -127,7 +141,7 @@ class Sharded(Spread):
             for part, state in own.state.items():
                 name = names[id(part)]
                 gathered = {
-                    key: self._gather(name, value).to(cpu) if isinstance(value, Tensor) else value
+                    key: self.gather(name, value).to(cpu) if isinstance(value, Tensor) else value
                     for key, value in state.items()
                 }
                 if self._team.leads:
@@ -139,10 +153,37 @@ class Sharded(Spread):
         # One at a time: processes that do not write drop each as soon as they have helped with it.
         weights = {}
         for name, part in self.tensors.items():
-            weight = self._gather(name, part).to(device)
+            weight = self.gather(name, part).to(device)
             if self._team.leads:
                 weights[name] = weight
         if self._team.leads:
             named = {name: weights[first] for name, first in self._names.items()}
             model.adopt_weights(named, device=device)
         return model
+
+
+class WholeMatrixMuon(Muon):
+    """Muon on parts of matrices: each matrix is put together for its update, one at a time.
+
+    Newton-Schulz needs all rows and columns. Every process does the same update and keeps its part:
+    time that more processes do not shorten, for state that they do.
+    """
+
+    def __init__(self, groups: list[dict[str, Any]], spread: Sharded) -> None:
+        super().__init__(groups)
+        self._spread = spread
+        self._names = {id(part): name for name, part in spread.tensors.items()}
+
+    def _update(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
+        for part in parameters:
+            name = self._names[id(part)]
+            if not self.state[part]:
+                self.state[part]["momentum_buffer"] = self._new_state(part)
+            momentum = self.state[part]["momentum_buffer"]
+            matrix = self._spread.gather(name, part)
+            assert part.grad is not None
+            matrix.grad = self._spread.gather(name, part.grad)
+            self.state[matrix]["momentum_buffer"] = self._spread.gather(name, momentum)
+            super()._update(group, [matrix])
+            part.copy_(self._spread.cut(matrix))
+            momentum.copy_(self._spread.cut(self.state.pop(matrix)["momentum_buffer"]))
