@@ -1,5 +1,6 @@
 """Model directories: round trips, damage that is found, and saves that fail or are killed."""
 
+import errno
 import json
 import os
 import pickle
@@ -264,3 +265,20 @@ def test_failed_save_leaves_the_earlier_model(saved: Path, monkeypatch: pytest.M
         build(seed=1).save(saved)
     assert {path.name: path.read_bytes() for path in saved.iterdir()} == before
     assert [path.name for path in saved.parent.iterdir()] == ["model"]
+
+
+def test_full_disk_is_an_error_of_the_system(tmp_path: Path) -> None:
+    program = """
+import resource, signal, sys
+from nn import ModelConfig, TransformerLM
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+model = TransformerLM(ModelConfig(vocab_size=53, d_model=24, num_layers=2, num_heads=6))
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    model.save(sys.argv[1])
+except OSError as error:
+    sys.exit(error.errno)
+"""
+    ended = subprocess.run([sys.executable, "-c", program, str(tmp_path / "model")], timeout=120)
+    assert ended.returncode == errno.EFBIG
+    assert list(tmp_path.iterdir()) == []

@@ -7,6 +7,8 @@ in a sibling directory, synced, and then renamed: a reader never sees half a fil
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -148,11 +150,19 @@ def write_tensors(
     path: Path, tensors: Mapping[str, Shaped[Tensor, "..."]], metadata: dict[str, str]
 ) -> None:
     """Write a safetensors file that whoever may read a new file here may read."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     path.touch()
     mode = path.stat().st_mode
-    save_file(dict(tensors), path, metadata=metadata)
+    try:
+        save_file(dict(tensors), path, metadata=metadata)
+    except SafetensorError as error:
+        # A full disk, say, which the library tells in words only.
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
     # The library leaves a file that only its owner may read.
     path.chmod(mode)
 
