@@ -38,6 +38,8 @@ def test_loss_and_logits_are_compiled_once_each(
     config = dataclasses.replace(
         small_config,
         compile="on",
+        max_steps=4,
+        model=dataclasses.replace(small_config.model, num_layers=1),
         gradient_accumulation=2,
         activation_checkpointing=checkpointing,
     )

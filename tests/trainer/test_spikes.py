@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 from small_run import cut_after, rows, run_to, timeless, weights
@@ -69,6 +69,7 @@ def test_a_loss_that_stays_high_is_no_spike_for_ever() -> None:
     assert found.count == sum(spikes)
 
 
+@settings(max_examples=20)
 @given(
     st.lists(st.tuples(st.floats(0, 100), st.floats(0, 100)), min_size=70, max_size=200),
     st.integers(0, 200),
@@ -108,7 +109,7 @@ def test_the_update_of_a_spike_is_left_out_and_counted(
         assert all(same) == any(same) == (counts[step] > counts[step - 1])
 
 
-@pytest.mark.parametrize("cut", [2, 4, 7, 11])
+@pytest.mark.parametrize("cut", [4, 11])
 def test_a_run_that_skips_spikes_goes_on_bit_by_bit(
     tmp_path: Path, jumpy: TrainConfig, byte_data: PreparedData, quiet: Display, cut: int
 ) -> None:
