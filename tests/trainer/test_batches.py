@@ -126,3 +126,14 @@ def test_batch_of_a_generator_can_be_drawn_again() -> None:
 def test_too_few_tokens_for_a_window_are_refused() -> None:
     with pytest.raises(ValueError, match="13 tokens are too few for context_length=13: 14"):
         get_batch(np.arange(13), 5, 13, "cpu")
+
+
+@given(size=st.integers(1, 7), step=st.integers(1, 1000))
+def test_processes_cut_the_sequences_of_a_step_among_them(size: int, step: int) -> None:
+    whole = SequenceSampler(3, 1009, 11, 7 * size)
+    shares = [
+        SequenceSampler(3, 1009, 11, 7 * size, rank=rank, size=size).starts(step)
+        for rank in range(size)
+    ]
+    assert [len(share) for share in shares] == [7] * size
+    assert np.stack(shares, axis=1).flatten().tolist() == whole.starts(step).tolist()

@@ -178,6 +178,17 @@ def test_process_that_dies_ends_the_others_with_a_message(
     assert "is gone" in end["said"][1 - rank]["err"]
 
 
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_bad_number_stops_all_at_the_same_step(train: Train, tmp_path: Path, parallel: str) -> None:
+    end = train(2, f"--parallel={parallel}", "--optimizer.lr=1e30", "--schedule.warmup-steps=0")
+    assert end["statuses"] == [1, 1], end["said"]
+    first, other = (said["err"] for said in end["said"])
+    assert "first bad tensor" in first
+    assert "last good step" in first
+    assert other == ""
+    checkpoints.verify(checkpoints.steps(tmp_path / "run/checkpoints")[-1])
+
+
 def test_batch_that_cannot_be_shared_is_one_line(train: Train) -> None:
     end = train(2, "--batch-size=13")
     assert end["statuses"] == [2, 2]
@@ -207,6 +218,7 @@ def test_restarts_without_a_run_directory_are_refused(
     assert "needs --run-dir" in end["said"][0]["err"]
 
 
+@pytest.mark.long
 def test_torchrun_starts_again_from_the_last_checkpoint(
     job: list[str], together: tuple[Path, Ends], tmp_path: Path
 ) -> None:
@@ -229,7 +241,8 @@ def test_torchrun_starts_again_from_the_last_checkpoint(
     os.kill(json.loads(lock.read_bytes())["pid"], signal.SIGKILL)
     output, _ = process.communicate()
     assert process.returncode == 0, output
-    assert "rank 0 is gone" in output
+    assert "rank 0 (process" in output
+    assert "is gone" in output
     assert record(tmp_path / "run")["resumed_from_step"] >= 5
     for (_, loss, _), (_, other, _) in zip(
         losses(root / "two/run"), losses(tmp_path / "run"), strict=True

@@ -53,8 +53,9 @@ class Sharded(Spread):
             name: first_name[id(tensor)]
             for name, tensor in model.named_parameters(remove_duplicate=False)
         }
+        self.compiled = should_compile(config.compile, device)
         for layer in model.layers:
-            if should_compile(config.compile, device):
+            if self.compiled:
                 layer.compile()
             fully_shard(layer, mesh=self._mesh)
         fully_shard(model, mesh=self._mesh)
