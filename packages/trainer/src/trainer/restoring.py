@@ -10,10 +10,12 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor
 from torch.nn import Module, Parameter
 from torch.optim import Optimizer
 
+from contracts import contract
 from optim.optimizer import GroupOptimizer
 from trainer.archives import CorruptCheckpointError
 
@@ -40,7 +42,8 @@ class Counters:
     """Loss and gradient norm of the last steps, where spikes are looked for."""
 
 
-def collect_weights(model: Module) -> dict[str, Tensor]:
+@contract
+def collect_weights(model: Module) -> dict[str, Shaped[Tensor, "..."]]:
     """Return the state dict with every tensor once: a tied weight has one of its names."""
     unique = {id(p): (name, p) for name, p in model.state_dict(keep_vars=True).items()}
     return {name: p.detach().contiguous() for name, p in unique.values()}
@@ -60,7 +63,8 @@ def collect_state(
     }
 
 
-def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+@contract
+def first_not_finite(tensors: Mapping[str, Shaped[Tensor, "..."]]) -> str | None:
     """Return the name of the first tensor that holds NaN or infinity, None where all are finite."""
     return next((name for name, tensor in tensors.items() if not _is_finite(tensor)), None)
 
@@ -71,7 +75,8 @@ def _is_finite(tensor: Tensor) -> bool:
     return math.isfinite(tensor.sum().item()) or bool(torch.isfinite(tensor).all())
 
 
-def state_tensors(optimizers: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+@contract
+def state_tensors(optimizers: Sequence[Mapping[str, Any]]) -> dict[str, Shaped[Tensor, "..."]]:
     """Name the tensors in state dicts of optimizers: `optimizers.0.state.3.exp_avg`."""
     return {
         f"optimizers.{number}.state.{index}.{key}": value
@@ -82,7 +87,8 @@ def state_tensors(optimizers: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
     }
 
 
-def check_weights(where: str, weights: Mapping[str, Tensor], model: Module) -> None:
+@contract
+def check_weights(where: str, weights: Mapping[str, Shaped[Tensor, "..."]], model: Module) -> None:
     """Raise CorruptCheckpointError unless the weights have the model's names, shapes and types."""
     expected = model.state_dict(keep_vars=True)
     # A tied weight is stored under one of its names.
@@ -116,8 +122,9 @@ def check_state(where: str, state: Any, optimizers: Sequence[Optimizer]) -> Coun
         raise CorruptCheckpointError(f"{where} does not fit the run: {error}") from None
 
 
+@contract
 def apply(
-    weights: Mapping[str, Tensor],
+    weights: Mapping[str, Shaped[Tensor, "..."]],
     state: Mapping[str, Any],
     model: Module,
     optimizers: Sequence[Optimizer],
@@ -211,7 +218,7 @@ def _check_like(where: str, name: str, found: Any, expected: Tensor) -> None:
         )
 
 
-def _check_finite(where: str, tensors: Mapping[str, Tensor]) -> None:
+def _check_finite(where: str, tensors: Mapping[str, Shaped[Tensor, "..."]]) -> None:
     if name := first_not_finite(tensors):
         raise CorruptCheckpointError(f"{where}: {name} holds numbers that are not finite")
 
