@@ -21,6 +21,8 @@ STEPS = 30
 JOB = [
     *SMALL_JOB,
     "--optimizer.name=adamw",
+    # All gradients are clipped, by the norm over all processes.
+    "--optimizer.max-grad-norm=0.1",
     "--batch-size=12",
     f"--max-steps={STEPS}",
     "--eval.every=7",

@@ -40,6 +40,8 @@ JOIN = datetime.timedelta(minutes=10)
 # A lost process is known at once; this is for one that lives and never answers.
 ANSWER = datetime.timedelta(minutes=30)
 LIFELINE, PLAN = "trainer/lifeline", "plan"
+# What no other process is the reason of; other errors in torch may be of a collective operation.
+OWN_FAILURES = (NonFiniteError, torch.OutOfMemoryError)
 
 
 class Replicated(Spread):
@@ -207,7 +209,7 @@ class ProcessTeam(Team):
 
         Raises SystemExit for what has happened to all, so that the first alone speaks of it.
         """
-        if isinstance(error, RuntimeError) and not isinstance(error, NonFiniteError):
+        if isinstance(error, RuntimeError) and not isinstance(error, OWN_FAILURES):
             # Probably another process is gone. If so the lifeline ends this one, and says it.
             time.sleep(PATIENCE)
         together = self.stopping and isinstance(error, StopRequested)
