@@ -192,3 +192,34 @@ def test_small_work_waits_for_no_compiler(cache_dir: Path) -> None:
 def test_unknown_engine_is_refused() -> None:
     with pytest.raises(ValueError, match="engine='rust' is not one of 'auto', 'reference'"):
         choose_engine("rust", 1)  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="lays out memory by Linux's rules")
+def test_kernels_link_where_free_memory_is_scattered() -> None:
+    """Free addresses are twelve holes of 16 kB, 3 GB apart: no two sections fit side by side."""
+    program = """
+import ctypes
+from bpe.kernels import cache, library
+library.load("training")
+content = cache.read(library._name("training"), library._key("training"))
+system = ctypes.CDLL(None)
+system.mmap.restype = ctypes.c_void_p
+system.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+system.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+ANONYMOUS, PRIVATE, NORESERVE = 0x20, 0x02, 0x4000
+
+def take(size):
+    return system.mmap(None, size, 0, ANONYMOUS | PRIVATE | NORESERVE, -1, 0)
+
+taken, size = take(40 << 30), 1 << 24
+while size >= 4096:
+    if (above := take(size)) < taken:
+        system.munmap(above, size)
+        size //= 2
+for hole in range(12):
+    system.munmap(taken + (39 - 3 * hole << 30), 16384)
+library._link("training", content)
+print("linked")
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ended.stdout == "linked\n", ended.stderr

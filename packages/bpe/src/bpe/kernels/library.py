@@ -13,6 +13,7 @@ import hashlib
 import importlib
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from importlib.metadata import version
@@ -97,7 +98,9 @@ def _link(library: str, content: bytes) -> Mapping[str, Kernel]:
     line, _, machine_code = content.partition(b"\n")
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    linker = llvm.create_lljit_compiler()
+    # The older linker puts code and constants where there is room, and ends the process when they
+    # come to lie more than 2 GB apart. This one does not know Windows well.
+    linker = llvm.create_lljit_compiler(use_jit_link=sys.platform != "win32")
     builder = llvm.JITLibraryBuilder().add_object_img(machine_code).add_current_process()
     table: dict[str, tuple[str, int]] = json.loads(line)
     for symbol, _ in table.values():
