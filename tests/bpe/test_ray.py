@@ -2,6 +2,8 @@
 
 Every test starts a cluster of its own with two workers, as the command does, in a process of its
 own: Ray leaves threads behind.
+
+    uv run --group cluster pytest -m long tests/bpe/test_ray.py
 """
 
 import hashlib
@@ -14,6 +16,8 @@ from pathlib import Path
 import pytest
 
 from bpe import Tokenizer, train_bpe
+
+pytest.importorskip("ray", reason="not installed; uv run --group cluster pytest -m long")
 
 # Kills one of the workers that are at work.
 KILL_ONE = """

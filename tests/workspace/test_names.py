@@ -1,5 +1,6 @@
 """No public index can satisfy a package of ours: strangers own some of the names there."""
 
+import importlib.metadata
 import os
 import re
 import subprocess
@@ -69,3 +70,13 @@ def test_lock_matches_the_manifests() -> None:
         check=False,
     )
     assert finished.returncode == 0, finished.stderr
+
+
+def test_no_other_command_of_the_environment_has_the_name_of_ours() -> None:
+    ours = {path.name for path in (ROOT / "packages").iterdir() if path.is_dir()}
+    commands: dict[str, set[str]] = {}
+    for distribution in importlib.metadata.distributions():
+        for entry in distribution.entry_points.select(group="console_scripts"):
+            commands.setdefault(entry.name, set()).add(distribution.name)
+    shared = {name: owners for name, owners in commands.items() if owners & ours and owners - ours}
+    assert not shared
