@@ -41,25 +41,27 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory / "out.html"
 
 
-def curve(page: browser.Page, run: str, key: str) -> list[tuple[float, float]]:
+def curve(
+    page: browser.Page, run: str, key: str, *, chart: str = LOSSES
+) -> list[tuple[float, float]]:
     """Return the points of a drawn line in the units of the axes, read off their ticks."""
-    selector = f'{LOSSES} path.curve[data-run="{run}"][data-key="{key}"]'
+    selector = f'{chart} path.curve[data-run="{run}"][data-key="{key}"]'
     path = page.evaluate(f"document.querySelector('{selector}').getAttribute('d')")
     pixels = [(float(x), float(y)) for x, y in re.findall(r"(-?[\d.]+) (-?[\d.]+)", path)]
-    to_x, to_y = (axis(page, kind) for kind in ("x", "y"))
+    to_x, to_y = (axis(page, kind, chart) for kind in ("x", "y"))
     return [(to_x(x), to_y(y)) for x, y in pixels]
 
 
-def axis(page: browser.Page, kind: str) -> Callable[[float], float]:
+def axis(page: browser.Page, kind: str, chart: str = LOSSES) -> Callable[[float], float]:
     """Return what turns a pixel into a value, from two ticks of an axis."""
     place = "t.dataset.at" if kind == "x" else "t.getAttribute('y') - 4"
     ticks = page.evaluate(
-        f"[...document.querySelectorAll('{LOSSES} .tick-{kind}')]"
+        f"[...document.querySelectorAll('{chart} .tick-{kind}')]"
         f".map((t) => [Number({place}), Number(t.dataset.value)])"
     )
     (p, a), (q, b) = ticks[0], ticks[-1]
     pressed = page.evaluate(
-        f"""[...document.querySelectorAll('{".controls" if kind == "x" else LOSSES} .toggle')]
+        f"""[...document.querySelectorAll('{".controls" if kind == "x" else chart} .toggle')]
         .find((b) => b.textContent === 'log {kind}').getAttribute('aria-pressed')"""
     )
 
@@ -235,3 +237,20 @@ def test_loss_that_is_no_number_leaves_a_gap(page: browser.Page, tmp_path: Path)
     assert main(["report", str(run), "--out", str(tmp_path / "out.html")]) == 0
     page.open(tmp_path / "out.html", view="smooth=0")
     assert len(curve(page, "run", "train_loss")) == 7
+
+
+def test_metric_of_evaluations_is_drawn_as_measured_and_lies_within_its_axis(
+    page: browser.Page, tmp_path: Path
+) -> None:
+    run = RunDirectory(write_run(tmp_path / "run", TrainConfig(), steps=3))
+    for step, perplexity in ((5, 57.0), (7, 31.0), (11, 13.0)):
+        values = {"val_loss": math.log(perplexity), "perplexity": perplexity}
+        run.append_metrics({"step": step, "train_loss": 2.0, **values})
+    assert main(["report", str(run.path), "--out", str(tmp_path / "out.html")]) == 0
+    page.open(tmp_path / "out.html", view="smooth=0.9")
+    chart = 'section[data-chart="perplexity"]'
+    points = curve(page, "run", "perplexity", chart=chart)
+    assert matches(points, [(5, 57.0), (7, 31.0), (11, 13.0)])
+    assert page.evaluate(f"document.querySelector('{chart} h3').textContent") == "Perplexity"
+    top = page.evaluate(f"Number(document.querySelector('{chart} circle.dot').getAttribute('cy'))")
+    assert top >= 0

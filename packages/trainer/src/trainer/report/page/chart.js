@@ -27,7 +27,7 @@ function makeChart({ title, note, keys, smooth, logY, tall, floors, runs, view, 
       for (const key of keys) {
         const raw = drawable(points(run, key, view.axis));
         if (!raw.length) continue;
-        const sparse = key === "val_loss";
+        const sparse = isSparse(runs, key);
         const shown = smooth && !sparse ? smoothed(raw, view.smoothing) : raw;
         lines.push({ run, key, raw, shown, sparse });
       }

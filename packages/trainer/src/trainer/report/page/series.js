@@ -5,6 +5,8 @@ const METRICS = {
   learning_rate: { title: "Learning rate", smooth: false },
   grad_norm: { title: "Gradient norm", note: "before clipping", smooth: true },
   tokens_per_second: { title: "Speed", note: "tokens per second", smooth: true },
+  perplexity: { title: "Perplexity", smooth: false },
+  bits_per_byte: { title: "Bits per byte", smooth: false },
   mfu: { title: "Model FLOPs utilization", note: "share of the device's peak", smooth: true },
 };
 const AXES = { step: "Steps", seconds: "Time", tokens: "Tokens" };
@@ -17,6 +19,14 @@ function formatX(axis, value) {
 function formatTickX(axis, value) {
   return axis === "seconds" && value !== 0 ? formatTickTime(value) : axis === "step"
     ? formatNumber(value, 6) : formatCount(value);
+}
+
+// Whether a metric exists only where a run was evaluated: few values, each of them to be seen.
+function isSparse(runs, key) {
+  if (key === "val_loss") return true;
+  if (key === "train_loss" || METRICS[key]?.smooth) return false;
+  return runs.every(({ columns }) => (columns[key] || []).every((value, row) =>
+    value === null || (columns.val_loss?.[row] ?? null) !== null));
 }
 
 // The points [x, y, row] of one column; where nothing was logged, or no number, there is no point.
