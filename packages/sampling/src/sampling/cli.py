@@ -97,7 +97,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ValueError, OSError, MemoryError, torch.OutOfMemoryError) as error:
-        print(f"generate: {' '.join(str(error).split())}", file=sys.stderr)
+        # Functions speak of their arguments, commands of their flags.
+        message = str(error).replace("truncate='left'", "--truncate left")
+        print(f"generate: {' '.join(message.split())}", file=sys.stderr)
         return exit_status(error)
 
 

@@ -25,7 +25,7 @@ DESCRIPTION = """Serve a trained model: OpenAI's /v1/completions, and a page to 
 Examples:
   serve runs/tiny                      then open http://127.0.0.1:8000
   serve runs/tiny --port 9000
-  curl http://127.0.0.1:8000/v1/completions -H 'Content-Type: application/json'
+  curl http://127.0.0.1:8000/v1/completions -H 'Content-Type: application/json' \\
        -d '{"prompt": "Once upon a time", "max_tokens": 100, "stream": true}'
 """
 

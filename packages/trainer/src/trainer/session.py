@@ -116,7 +116,8 @@ def _run(
         record["earlier"] = read_json(run.record)
     write_json(run.record, record)
     try:
-        describe_model(display, config, data, device, team.size)
+        done = checkpoint.step if checkpoint else 0
+        describe_model(display, config, data, device, team.size, done=done)
         resume_from = checkpoint.directory if checkpoint else None
         team.begin(config, data.directory, identity, resume_from)
         with memory.explained(config, team.size):

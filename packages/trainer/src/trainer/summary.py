@@ -1,6 +1,5 @@
 """What a person is told before the first step and after the last one."""
 
-import json
 import math
 import shlex
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from trainer.evaluation import bits_per_byte, other_units
 from trainer.loop import Outcome
 from trainer.prepared import PreparedData
 from trainer.run_directory import RunDirectory
+from trainer.samples import PROMPT_TOKENS
 
 
 def describe_model(
@@ -24,11 +24,14 @@ def describe_model(
     data: PreparedData,
     device: torch.device,
     processes: int = 1,
+    *,
+    done: int = 0,
 ) -> None:
-    """Say what is about to be trained, and how."""
+    """Say what is about to be trained, and how; `done` steps have been taken before."""
     model = config.model
     parameters = sum(count_parameters(model).values())
-    display.stage("Model", "a Transformer whose weights are random numbers so far")
+    state = f"those of step {done:,}" if done else "random numbers so far"
+    display.stage("Model", f"a Transformer whose weights are {state}")
     display.detail(
         f"{human_count(parameters)} parameters: {model.num_layers} layers of width "
         f"{model.d_model}, {model.num_heads} heads, up to {model.context_length} tokens at once"
@@ -118,16 +121,19 @@ def next_commands(
     config: TrainConfig, run: RunDirectory, data: PreparedData, outcome: Outcome
 ) -> list[tuple[str, str]]:
     """Return commands that make sense after this run, each with what it does."""
-    words = outcome.samples[0].split()[:4] if outcome.samples else []
-    prompt = "Once upon a time" if data.floor is not None else " ".join(words) or "The"
+    prompt = "Once upon a time"
+    if data.floor is None:
+        beginning = data.tokenizer.decode(data.valid[:PROMPT_TOKENS])
+        prompt = config.sample.prompt or " ".join(beginning.split()[:4]) or "The"
     path = shlex.quote(str(run.path))
     train = "uv run --package trainer train"
+    generate = f"uv run --package sampling generate {path} --prompt {shlex.quote(prompt)}"
+    other = (f"{train} --data.corpus FILE.txt", "train on a text of your own")
+    if data.floor is None:
+        other = (f"uv run --package trainer trainer report {path}", "see its curves on one page")
     return [
-        (
-            f"uv run --package sampling generate {path} --prompt {json.dumps(prompt)}",
-            "let it go on with your words",
-        ),
-        (f"{train} --data.corpus FILE.txt", "train on a text of your own"),
+        (generate, "let it go on with your words"),
+        other,
         (f"{train} --run-dir {path} --max-steps {2 * config.max_steps}", "train twice as long"),
     ]
 
