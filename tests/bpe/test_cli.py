@@ -1,5 +1,6 @@
 """The `bpe` command does what it says, and says in one line what is wrong."""
 
+import gzip
 import json
 import os
 import pty
@@ -19,6 +20,7 @@ from rich.console import Console
 
 from bpe import Tokenizer, train_bpe
 from bpe.cli import main
+from bpe.pretoken_counts import PretokenCounts
 from bpe.terminal import Display
 
 BPE = [sys.executable, "-c", "import sys; from bpe.cli import main; sys.exit(main())"]
@@ -168,6 +170,42 @@ def test_decode_gives_the_bytes_back(
 def test_decode_reads_ids_as_text(trained: Tokenizer) -> None:
     ids = " ".join(map(str, trained.encode("Whose key\n")))
     assert run("decode", "tok", "-", stdin=ids.encode()).stdout == b"Whose key\n"
+
+
+@pytest.mark.usefixtures("trained")
+def test_decode_refuses_an_array_from_standard_input() -> None:
+    assert run("encode", "tok", "corpus.txt", "--out", "ids.npy").returncode == 0
+    finished = run("decode", "tok", "-", stdin=Path("ids.npy").read_bytes())
+    assert finished.returncode == 2
+    message = b"bpe: standard input is a .npy file; give its name instead of -\n"
+    assert finished.stderr == message
+
+
+def test_train_reads_standard_input(trained: Tokenizer) -> None:
+    arguments = ["--special-token", "<|endoftext|>", "--vocab-size", "283", "--out", "piped"]
+    finished = run("train", "-", *arguments, stdin=TEXT.encode())
+    assert Tokenizer.load("piped").vocab == trained.vocab
+    assert f"text         {len(TEXT.encode()):,} bytes in 1 file\n" in finished.stdout.decode()
+
+
+def test_count_reads_standard_input() -> None:
+    assert run("count", "-", "--out", "part.npz", stdin=TEXT.encode()).returncode == 0
+    assert PretokenCounts.load("part.npz").num_bytes == len(TEXT.encode())
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("corpus.txt.gz", gzip.compress(TEXT.encode())),
+        ("corpus.jsonl", json.dumps({"text": TEXT}).encode()),
+    ],
+)
+def test_train_tells_the_size_of_the_text_in_a_file(
+    name: str, content: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(name).write_bytes(content)
+    assert run_here(monkeypatch, "train", name, *TRAIN[2:]) == 0
+    assert f"{len(TEXT.encode()):,} bytes in 1 file\n" in capsys.readouterr().out
 
 
 def test_report_measures_the_text(

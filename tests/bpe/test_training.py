@@ -185,9 +185,9 @@ def test_progress_runs_from_bytes_to_merges(tmp_path: Path) -> None:
         TrainingProgress("count", size, size)
     )
     assert [step for step in seen if step.phase == "merge"] == [
-        TrainingProgress("merge", 0, 11),
+        TrainingProgress("merge", 0, 11, text_bytes=size),
         *(
-            TrainingProgress("merge", done, 11, left + right)
+            TrainingProgress("merge", done, 11, left + right, size)
             for done, (left, right) in enumerate(merges, 1)
         ),
     ]

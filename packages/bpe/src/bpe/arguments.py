@@ -29,3 +29,8 @@ Pattern = Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint
 Workers = Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")]
 OutTokens = Annotated[Path | None, tyro.conf.arg(metavar="FILE.npy", help_behavior_hint="")]
 OutText = Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")]
+
+
+def as_source(file: str) -> str:
+    """Return the path to read a file from: `-` is standard input."""
+    return "/dev/stdin" if file == "-" else file

@@ -102,7 +102,7 @@ class _ZstdReader:
     def __init__(self, path: str, file: io.BufferedReader) -> None:
         self._path = path
         self._file = file
-        self._zstd = import_extra("zstandard", "zstd", path)
+        self._zstd = import_extra("zstandard", path)
         self._frame: Any = None
         self._rest = b""
         self._piece = memoryview(b"")
@@ -155,19 +155,18 @@ def is_remote(path: str | os.PathLike[str]) -> bool:
     return "://" in os.fspath(path)
 
 
-def import_extra(module: str, extra: str, path: str) -> Any:
-    """Import what an extra of this package brings; ValueError names the extra if it is missing."""
+def import_extra(module: str, path: str) -> Any:
+    """Import what an extra of this package brings; ValueError says what to install."""
     try:
         return importlib.import_module(module)
     except ImportError:
-        raise ValueError(
-            f"{path}: reading it needs {module.partition('.')[0]}; "
-            f'install it with: pip install "bpe[{extra}]"'
-        ) from None
+        # Not the extra: `bpe` on a public index is not this package.
+        package = module.partition(".")[0]
+        raise ValueError(f"{path}: reading it needs {package}: pip install {package}") from None
 
 
 def _open_remote(path: str) -> tuple[Any, int]:
-    fsspec = import_extra("fsspec", "remote", path)
+    fsspec = import_extra("fsspec", path)
     try:
         file = fsspec.open(path, "rb").open()
         size = getattr(file, "size", None)

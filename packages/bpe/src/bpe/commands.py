@@ -9,7 +9,16 @@ from typing import Literal
 
 from rich.console import Console
 
-from bpe.arguments import Column, Errors, File, OutText, OutTokens, TokenFile, TokenizerDirectory
+from bpe.arguments import (
+    Column,
+    Errors,
+    File,
+    OutText,
+    OutTokens,
+    TokenFile,
+    TokenizerDirectory,
+    as_source,
+)
 from bpe.atomic_file import atomic_file
 from bpe.facts import memory_fact, plural
 from bpe.file_encoding import FileEngine, end_of_document
@@ -50,9 +59,9 @@ def encode(
         column: Where .jsonl and .parquet files hold the text.
         end_of_text: Whether <|endoftext|>, if it is a special token, follows each document of a
             .jsonl or .parquet file.
-        engine: With ray (bpe[ray]) the work is spread over a cluster. The ids are the same.
+        engine: With ray (pip install ray) the work is spread over a cluster. The ids are the same.
     """
-    loaded, source = _load(tokenizer), _source(file)
+    loaded, source = _load(tokenizer), as_source(file)
     if out is None:
         if engine != "auto":
             raise ValueError(f"--engine {engine} writes files; say which with --out")
@@ -125,10 +134,6 @@ def _load(directory: Path) -> Tokenizer:
     return Tokenizer.load(directory)
 
 
-def _source(file: str) -> str:
-    return "/dev/stdin" if file == "-" else file
-
-
 def _ids(tokenizer: Tokenizer, text: TextSource, specials: str, end_of_text: bool) -> Iterator[int]:
     """Yield the ids of a file as they come."""
     end_id = end_of_document(text, tokenizer.special_tokens) if end_of_text else None
@@ -140,7 +145,10 @@ def _ids(tokenizer: Tokenizer, text: TextSource, specials: str, end_of_text: boo
 
 def _decode_pieces(tokenizer: Tokenizer, file: Path) -> Iterator[bytes]:
     if str(file) == "-":
-        words = sys.stdin.read().split()
+        data = sys.stdin.buffer.read()
+        if data.startswith(b"\x93NUMPY"):
+            raise ValueError("standard input is a .npy file; give its name instead of -")
+        words = data.decode(errors="replace").split()
         try:
             yield tokenizer.decode_bytes(map(int, words))
         except ValueError:

@@ -4,7 +4,7 @@ import time
 
 from rich.console import Console
 
-from bpe.arguments import Column, Errors, Files, OutCounts, SpecialTokens, Workers
+from bpe.arguments import Column, Errors, Files, OutCounts, SpecialTokens, Workers, as_source
 from bpe.atomic_file import check_can_create
 from bpe.count_files import count_pretokens
 from bpe.engines import TrainingEngine
@@ -29,7 +29,8 @@ def count(
     Example: bpe count shard1.txt.gz --special-token '<|endoftext|>' --out part1.npz
 
     Args:
-        files: What bpe train takes: text, .jsonl, .parquet, packed or not, here or at a URL.
+        files: What bpe train takes: text, .jsonl, .parquet, packed or not, here, at a URL or
+            from standard input (-).
         out: Where to write the counts, as an .npz file.
         special_tokens: A text that is always one token of its own. Repeat for more.
         pattern: How text is cut: gpt2, cl100k, llama3, o200k or a regular expression.
@@ -44,7 +45,7 @@ def count(
     check_can_create(out.parent)
     with Display(Console(stderr=True)) as display:
         found = count_pretokens(
-            files,
+            [*map(as_source, files)],
             special_tokens,
             pattern=pattern,
             workers=workers,

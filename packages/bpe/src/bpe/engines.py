@@ -35,9 +35,7 @@ def choose_engine(engine: TrainingEngine, num_bytes: int) -> Literal["reference"
         return "reference"
     if not has_kernels():
         if engine == "kernels":
-            raise ValueError(
-                'engine="kernels" needs numba; install it with: pip install "bpe[fast]"'
-            )
+            raise ValueError('engine="kernels" needs numba: pip install numba')
         return "reference"
     if engine == "auto":
         if num_bytes < KERNELS_FROM_BYTES:

@@ -14,8 +14,8 @@ class ParquetFile(DocumentFile):
     """The texts in one column."""
 
     def __iter__(self) -> Iterator[str]:
-        arrow = import_extra("pyarrow", "parquet", self.path)
-        parquet = import_extra("pyarrow.parquet", "parquet", self.path)
+        arrow = import_extra("pyarrow", self.path)
+        parquet = import_extra("pyarrow.parquet", self.path)
         file, size = open_stored(self.path)
         with file:
             try:

@@ -78,9 +78,7 @@ def _import_ray() -> Any:
     try:
         return importlib.import_module("ray")
     except ImportError:
-        raise ValueError(
-            'engine="ray" needs ray; install it with: pip install "bpe[ray]"'
-        ) from None
+        raise ValueError('engine="ray" needs ray: pip install ray') from None
 
 
 @contextmanager

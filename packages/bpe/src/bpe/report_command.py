@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from bpe.any_tokenizer import load_any_tokenizer
-from bpe.arguments import AnyTokenizer, Column, Errors, File
+from bpe.arguments import AnyTokenizer, Column, Errors, File, as_source
 from bpe.facts import longest, memory_fact
 from bpe.report import Report, measure, share_of_tenths
 from bpe.terminal import Display, print_facts, show_tokens
@@ -53,7 +53,7 @@ def report(
         def measure_one(phase: str, tokenizer: Tokenizer) -> Report:
             return measure(
                 tokenizer,
-                "/dev/stdin" if file == "-" else file,
+                as_source(file),
                 errors=errors,
                 column=column,
                 progress=lambda done, total: display.update(phase, done, total, "bytes"),

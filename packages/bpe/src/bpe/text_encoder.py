@@ -161,9 +161,7 @@ class TextEncoder:
 
     def _load_kernels(self) -> "KernelEncoder":
         if not has_kernels():
-            raise ValueError(
-                'engine="kernels" needs numba; install it with: pip install "bpe[fast]"'
-            )
+            raise ValueError('engine="kernels" needs numba: pip install numba')
         if not is_supported(self._vocabulary):
             raise ValueError(
                 f'engine="kernels" knows the patterns {", ".join(PATTERNS)} and ids below '

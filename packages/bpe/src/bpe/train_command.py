@@ -1,7 +1,7 @@
 """`bpe train`: learn a vocabulary from text files, or from what `bpe count` found in them."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -16,9 +16,9 @@ from bpe.arguments import (
     Pattern,
     SpecialTokens,
     Workers,
+    as_source,
 )
 from bpe.atomic_file import check_can_create
-from bpe.byte_stream import stored_size
 from bpe.engines import TrainingEngine
 from bpe.facts import longest, memory_fact, plural
 from bpe.merging import TieBreak
@@ -51,7 +51,8 @@ def train(
 
     Args:
         files: UTF-8 text, or .jsonl or .parquet with documents; .gz and .zst are unpacked; a URL
-            such as s3://... is read from there. No token spans two files or documents.
+            such as s3://... is read from there; - is standard input. No token spans two files
+            or documents.
         vocab_size: Tokens in all: the special ones, 256 bytes, and the rest learned from the text.
         out: Where to write vocab.json, merges.txt and special_tokens.json.
         from_counts: Instead of files, what bpe count wrote: one part or several. Special tokens and
@@ -64,8 +65,9 @@ def train(
         errors: What to do about bytes that are not UTF-8: stop, or read them as U+FFFD.
         column: Where .jsonl and .parquet files hold the text.
         workers: How many count at once; by default as many as help. The result is the same.
-        engine: Plain Python, or compiled kernels (bpe[fast]); by default the one done first. With
-            ray (bpe[ray]) counting is spread over a cluster. The result is the same.
+        engine: Plain Python, or compiled kernels (pip install numba); by default the one done
+            first. With ray (pip install ray) counting is spread over a cluster. The result is the
+            same.
     """
     start = time.perf_counter()
     if files and from_counts:
@@ -74,24 +76,29 @@ def train(
         raise ValueError("no files to train on; give at least one, as in: bpe train book.txt ...")
     check_can_create(out)
 
+    text_bytes = 0
     with Display(Console(stderr=True)) as display:
-        show = _shower(display)
+
+        def show(step: TrainingProgress) -> None:
+            nonlocal text_bytes
+            text_bytes = step.text_bytes
+            _show(display, step)
+
         if from_counts:
             if engine == "ray":
                 raise ValueError("--engine ray is for counting; it cannot help --from-counts")
             set_to = {"workers": workers, "errors": errors, "column": column}
             counts = _sum_parts(from_counts, special_tokens, pattern, set_to)
             special_tokens, pattern = counts.special_tokens, counts.pattern
-            num_bytes = counts.num_bytes
-            text = f"{num_bytes:,} bytes in {plural(len(from_counts), 'file')} of counts"
+            text_from = f"{plural(len(from_counts), 'file')} of counts"
             vocab, merges = train_bpe_from_counts(
                 counts, vocab_size, tie_break=tie_break, engine=engine, progress=show
             )
         else:
             pattern = pattern or "gpt2"
-            text = f"{sum(map(stored_size, files)):,} bytes in {plural(len(files), 'file')}"
+            text_from = plural(len(files), "file")
             vocab, merges = train_bpe(
-                files,
+                [*map(as_source, files)],
                 vocab_size,
                 special_tokens,
                 pattern=pattern,
@@ -109,24 +116,21 @@ def train(
         {
             "tokenizer": f"{out} (vocab.json, merges.txt, special_tokens.json)",
             "tokens": f"{len(vocab):,}: {specials}256 bytes, {len(merges):,} merges",
-            "text": text,
+            "text": f"{text_bytes:,} bytes in {text_from}",
             "time": f"{time.perf_counter() - start:,.1f} s",
             **memory_fact(),
             "longest": longest(vocab, special_tokens),
-            "next": f"bpe report {out} {files[0] if files else 'TEXT'}",
+            "next": f"bpe report {out} {'TEXT' if files[:1] in [(), ('-',)] else files[0]}",
         }
     )
 
 
-def _shower(display: Display) -> Callable[[TrainingProgress], None]:
-    def show(step: TrainingProgress) -> None:
-        if step.phase == "count":
-            display.update("counting", step.done, step.total, "bytes")
-        else:
-            newest = f"newest {show_tokens([step.token], 32)}" if step.token else ""
-            display.update("merging", step.done, step.total, "merges", newest)
-
-    return show
+def _show(display: Display, step: TrainingProgress) -> None:
+    if step.phase == "count":
+        display.update("counting", step.done, step.total, "bytes")
+    else:
+        newest = f"newest {show_tokens([step.token], 32)}" if step.token else ""
+        display.update("merging", step.done, step.total, "merges", newest)
 
 
 def _sum_parts(

@@ -23,13 +23,15 @@ class TrainingProgress:
     """How far a training has come.
 
     In phase "count" `done` and `total` are bytes of the files, as they are stored, in phase "merge"
-    merges, from 0 on; `token` is the newest token, if there is one.
+    merges, from 0 on; `token` is the newest token, if there is one, and `text_bytes` how much text
+    was counted, unpacked.
     """
 
     phase: Literal["count", "merge"]
     done: int
     total: int
     token: bytes = b""
+    text_bytes: int = 0
 
 
 def train_bpe(
@@ -101,7 +103,7 @@ def train_bpe(
     counts: Any = found.counts
     if engine == "ray":
         counts = _lay_out(counts, "auto", found.num_bytes)
-    return _learn(counts, vocab_size, special_tokens, tie_break, progress)
+    return _learn(counts, vocab_size, special_tokens, tie_break, progress, found.num_bytes)
 
 
 def train_bpe_from_counts(
@@ -126,7 +128,7 @@ def train_bpe_from_counts(
         raise ValueError("the counts are of no text (0 bytes)")
     _warn_of_replacements(total.num_replacements)
     found = _lay_out(total.counts, engine, total.num_bytes)
-    return _learn(found, vocab_size, total.special_tokens, tie_break, progress)
+    return _learn(found, vocab_size, total.special_tokens, tie_break, progress, total.num_bytes)
 
 
 def _lay_out(counts: dict[str, int], engine: Engine, num_bytes: int) -> Any:
@@ -144,6 +146,7 @@ def _learn(
     special_tokens: Sequence[str],
     tie_break: TieBreak,
     progress: Callable[[TrainingProgress], None] | None,
+    text_bytes: int,
 ) -> Trained:
     """Learn merges from counts, by the engine that made them."""
     vocab = dict(enumerate(_base_tokens(special_tokens)))
@@ -152,7 +155,7 @@ def _learn(
     def report_merges(token: bytes = b"") -> None:
         if progress is not None:
             done = num_merges - vocab_size + len(vocab)
-            progress(TrainingProgress("merge", done, num_merges, token))
+            progress(TrainingProgress("merge", done, num_merges, token, text_bytes))
 
     def add(token: bytes) -> None:
         vocab[len(vocab)] = token

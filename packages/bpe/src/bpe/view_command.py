@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from bpe.any_tokenizer import load_any_tokenizer
-from bpe.arguments import AnyTokenizer, Errors
+from bpe.arguments import AnyTokenizer, Errors, as_source
 from bpe.facts import plural
 from bpe.text_file import TextFile
 from bpe.token_view import ViewedToken, view_tokens
@@ -67,6 +67,5 @@ def view(
 
 
 def _strings(text: str, errors: str) -> Iterable[str]:
-    if text == "-":
-        return TextFile("/dev/stdin", errors=errors)
-    return TextFile(text, errors=errors) if os.path.lexists(text) else (text,)
+    source = as_source(text)
+    return TextFile(source, errors=errors) if os.path.lexists(source) else (text,)
