@@ -18,6 +18,7 @@ from trainer.config import TrainConfig
 from trainer.past_run import PastRun, read_past_run, split_samples
 from trainer.report import report_data, report_html
 from trainer.report.data import MAX_ROWS, columns, thin
+from trainer.report.ranking import ranks
 from trainer.run_directory import RunDirectory
 
 
@@ -140,6 +141,45 @@ def test_run_that_has_not_ended_is_reported(tmp_path: Path) -> None:
     expected = metrics_row(5, TrainConfig().optimizer.lr)["val_loss"]
     assert run["val_loss"] == pytest.approx(expected, rel=1e-6)
     assert run["exit"] == "unknown"
+
+
+def ranked(
+    path: Path, bits: float, *, valid: str, tokenizer: str = "t", size: int = 101
+) -> PastRun:
+    """Return a run that was measured on given data: its loss is 7 less its bits per byte."""
+    hashes = {"tokenizer": tokenizer, "valid_tokens": valid}
+    data = {"train_bytes": 997, "valid_bytes": size, "sha256": hashes}
+    result = {"val_loss": 7 - bits, "bits_per_byte": bits}
+    return read_past_run(write_run(path, TrainConfig(), data=data, result=result))
+
+
+def test_runs_on_the_same_tokens_are_ranked_by_their_losses(tmp_path: Path) -> None:
+    runs = [ranked(tmp_path / name, bits, valid="v") for name, bits in (("a", 2.0), ("b", 5.0))]
+    assert ranks(runs) == [{"behind": 3.0, "unit": ""}, {"behind": 0.0, "unit": ""}]
+
+
+def test_runs_of_different_tokenizers_are_ranked_by_bits_per_byte(tmp_path: Path) -> None:
+    a = ranked(tmp_path / "a", 2.0, valid="v", tokenizer="t")
+    b = ranked(tmp_path / "b", 5.0, valid="w", tokenizer="u")
+    unit = "bits per byte"
+    assert ranks([a, b]) == [{"behind": 0.0, "unit": unit}, {"behind": 3.0, "unit": unit}]
+
+
+@pytest.mark.parametrize(("tokenizer", "size"), [("t", 101), ("u", 103)])
+def test_runs_on_different_text_are_not_ranked(tmp_path: Path, tokenizer: str, size: int) -> None:
+    a = ranked(tmp_path / "a", 2.0, valid="v")
+    b = ranked(tmp_path / "b", 5.0, valid="w", tokenizer=tokenizer, size=size)
+    assert ranks([a, b]) == [None, None]
+
+
+def test_runs_on_unknown_data_are_not_ranked(tmp_path: Path) -> None:
+    assert ranks([past_run(tmp_path / "a"), past_run(tmp_path / "b")]) == [None, None]
+
+
+def test_time_of_a_finished_run_is_that_of_its_result(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "a", TrainConfig(), result={"seconds": 13.7})
+    (run,) = report_data([read_past_run(path)])["runs"]
+    assert run["last"]["seconds"] == 13.7
 
 
 def test_samples_are_taken_apart_as_they_were_written(tmp_path: Path) -> None:

@@ -254,3 +254,15 @@ def test_metric_of_evaluations_is_drawn_as_measured_and_lies_within_its_axis(
     assert page.evaluate(f"document.querySelector('{chart} h3').textContent") == "Perplexity"
     top = page.evaluate(f"Number(document.querySelector('{chart} circle.dot').getAttribute('cy'))")
     assert top >= 0
+
+
+def test_only_runs_that_compare_are_ranked(page: browser.Page, tmp_path: Path) -> None:
+    for name, tokens, loss in (("a", "v", 2.0), ("b", "v", 2.5), ("c", "w", 1.0)):
+        hashes = {"tokenizer": "t", "valid_tokens": tokens}
+        record = {"data": {"sha256": hashes}, "result": {"val_loss": loss}}
+        write_run(tmp_path / name, TrainConfig(), **record)
+    runs = [str(tmp_path / name) for name in ("a", "b", "c")]
+    assert main(["report", *runs, "--out", str(tmp_path / "out.html")]) == 0
+    page.open(tmp_path / "out.html")
+    names = "[...document.querySelectorAll('.card .name')].map((n) => n.textContent)"
+    assert page.evaluate(names) == ["alowest", "b+0.500", "c"]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trainer.past_run import PastRun
+from trainer.report.ranking import Rank, ranks, section
 
 # More points than this make the file large and are more than a screen has pixels.
 MAX_ROWS = 10_000
@@ -24,11 +25,11 @@ def report_data(runs: Sequence[PastRun]) -> dict[str, Any]:
     return {
         "title": names[0] if single else f"{len(runs)} runs compared",
         "subtitle": str(runs[0].path) if single else " · ".join(names),
-        "runs": [_run_data(run, name) for run, name in zip(runs, names, strict=True)],
+        "runs": [_run_data(*known) for known in zip(runs, names, ranks(runs), strict=True)],
     }
 
 
-def _run_data(run: PastRun, name: str) -> dict[str, Any]:
+def _run_data(run: PastRun, name: str, rank: Rank | None) -> dict[str, Any]:
     rows = thin(run.rows)
     return {
         "name": name,
@@ -36,16 +37,19 @@ def _run_data(run: PastRun, name: str) -> dict[str, Any]:
         "conclusion": run.conclusion,
         "exit": run.exit,
         "val_loss": _number(run.result.get("val_loss", run.last("val_loss"))),
-        "bits_per_byte": _number(run.result.get("bits_per_byte")),
+        "bits_per_byte": _number(run.result.get("bits_per_byte", run.last("bits_per_byte"))),
+        "rank": rank,
         "floor": _number(run.result.get("entropy_floor")),
-        "last": {axis: _number(run.last(axis)) for axis in AXES},
+        # The result's seconds are those of the whole training, up to its end.
+        "last": {axis: _number(run.last(axis)) for axis in AXES}
+        | {"seconds": _number(run.result.get("seconds", run.last("seconds")))},
         "columns": columns(rows),
         "samples": run.samples,
         "settings": {
             key: _plain(value) for key, value in run.settings.items() if key not in NOT_COMPARED
         },
         "origin": origin(run),
-        "versions": _section(run.record, "versions"),
+        "versions": dict(section(run.record, "versions")),
     }
 
 
@@ -77,14 +81,9 @@ def origin(run: PastRun) -> dict[str, Any]:
         "exit": run.exit,
         "started": _readable(run.started),
         "ended": _readable(str(record.get("ended") or "")),
-        **{name: _plain(value) for name, value in _section(record, "machine").items()},
+        **{name: _plain(value) for name, value in section(record, "machine").items()},
         "directory": str(run.path),
     }
-
-
-def _section(record: Mapping[str, Any], name: str) -> dict[str, Any]:
-    section = record.get(name)
-    return dict(section) if isinstance(section, Mapping) else {}
 
 
 def _number(value: Any) -> float | None:

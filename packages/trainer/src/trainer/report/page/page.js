@@ -65,10 +65,7 @@ function build() {
     toggle("log x", view.logX, (on) => { view.logX = on; changed(); }, "logarithmic x axis"),
     el("label", { class: "slider" }, "Smoothing", slider, amount), reset);
 
-  const measured = runs.filter((run) => run.val_loss !== null);
-  const best = runs.length > 1 && measured.length
-    ? measured.reduce((a, b) => (b.val_loss < a.val_loss ? b : a)) : null;
-  const cards = runs.map((run) => card(run, best, view, (which, show) => {
+  const cards = runs.map((run) => card(run, view, (which, show) => {
     if (show) view.hidden.delete(which.index);
     else view.hidden.add(which.index);
     changed();
@@ -81,7 +78,9 @@ function build() {
     el("div", { class: "charts" }, charts.map((chart) => chart.node)),
     el("p", { class: "quiet hint" }, "Thick lines and dots are the validation loss, thin ones the training loss. ",
       "Point at a curve for its values, drag to look closer, double-click for the whole. ",
-      "Values are those logged; smoothing changes only the lines."),
+      "Values are those logged; smoothing changes only the training's lines.",
+      runs.length > 1 ? " Runs are ranked by their loss where they were validated on the same tokens, by bits per byte "
+        + "where their tokenizers differ, and not at all where the text does." : null),
     samplesSection(runs), settingsSection(runs), originSection(runs),
   ].filter(Boolean));
 

@@ -1,9 +1,10 @@
 // What stands around the curves: the cards of the runs, tables with their differences, samples.
 
-function card(run, best, view, onToggle) {
+function card(run, view, onToggle) {
   const loss = run.val_loss;
-  const badge = run === best ? el("em", {}, "lowest")
-    : best && loss !== null ? el("span", {}, `+${formatLoss(loss - best.val_loss)}`) : null;
+  const unit = run.rank?.unit ? ` ${run.rank.unit}` : "";
+  const badge = !run.rank ? null : run.rank.behind === 0 ? el("em", {}, `lowest${unit}`)
+    : el("span", {}, `+${formatLoss(run.rank.behind)}${unit}`);
   const facts = [
     run.bits_per_byte === null ? null : `${formatLoss(run.bits_per_byte)} bits per byte`,
     `${formatNumber(run.last.step ?? null, 7)} steps`,
