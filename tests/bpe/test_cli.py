@@ -272,13 +272,50 @@ def test_bad_ids_are_named(words: str) -> None:
     assert re.fullmatch(r"bpe: .*(x|1\.5|999999|-1).*\n", finished.stderr.decode())
 
 
-def test_misspelt_flag_gets_a_suggestion(
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("", "which command? train, count, encode, decode, report, view; see bpe --help"),
+        ("train a --vocabsize 283", "unknown flag --vocabsize: did you mean --vocab-size?"),
+        ("train a --special-tokn b", "unknown flag --special-tokn: did you mean --special-token?"),
+        ("view a b --xyz", "unknown flag --xyz: see bpe view --help"),
+        ("train a --vocab-size abc --out b", "--vocab-size: 'abc' is no integer"),
+        ("train a --vocab-size 283", "--out DIR is missing; see bpe train --help"),
+        ("encode", "TOKENIZER and FILE are missing; see bpe encode --help"),
+        ("decode a b c", "unexpected argument c"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_bad_flags_are_one_line(arguments: str, message: str, encoding: str) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "COLUMNS": "80"}
+    finished = subprocess.run(
+        [*BPE, *arguments.split()], env=environment, capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 2
+    assert finished.stderr.removeprefix("bpe: ") == f"{message}\n"
+
+
+def test_flags_may_have_underscores(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run_here(monkeypatch, *TRAIN[:2], "--vocab_size", *TRAIN[3:]) == 0
+
+
+def test_help_joins_the_lines_of_a_description(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as caught:
-        run_here(monkeypatch, *TRAIN, "--special-tokn", "<e>")
-    assert caught.value.code == 2
-    assert re.search(r"Perhaps you meant:\W+--special-token", capsys.readouterr().err)
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        run_here(monkeypatch, "train", "--help")
+    assert "No token spans two files or" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["", "train", "count", "encode", "decode", "report", "view"])
+def test_help_fits_a_narrow_terminal(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        run_here(monkeypatch, *command.split(), "--help")
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
 
 @pytest.mark.parametrize("command", ["", "train", "encode", "decode", "report"])

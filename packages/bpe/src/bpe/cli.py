@@ -4,21 +4,20 @@ Results go to standard output, progress and messages to standard error. An error
 exit code: 2 bad input, 3 a corrupt file, 4 out of disk, memory or processes, 130 and 143 signals.
 """
 
-import difflib
 import errno
 import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import FrameType
 
-import tyro
 from rich.console import Console
 
 from bpe.byte_stream import DamagedFileError
 from bpe.commands import decode, encode
 from bpe.count_command import count
+from bpe.flags import parse_command
 from bpe.report_command import report
 from bpe.terminal import WarningLines
 from bpe.token_file import TokenFileError
@@ -43,8 +42,12 @@ _DESCRIPTION = """Byte-level BPE: train a tokenizer on your text, and use it.
   bpe report tok book.txt
   bpe view tok 'Once upon a time'
 
-Exit codes: 2 bad input, 3 a corrupt file, 4 out of disk, memory or processes. With
-BPE_TRACEBACK=1 in the environment an error shows where it arose."""
+Exit codes:
+  2  bad input
+  3  a corrupt file
+  4  out of disk, memory or processes
+
+  BPE_TRACEBACK=1 in the environment: an error shows where it arose"""
 
 
 def main() -> int:
@@ -53,8 +56,8 @@ def main() -> int:
     warnings = WarningLines(Console(stderr=True))
     logging.getLogger("bpe").addHandler(warnings)
     try:
-        _check_command(sys.argv[1:])
-        tyro.extras.subcommand_cli_from_dict(_COMMANDS, prog="bpe", description=_DESCRIPTION)
+        run = parse_command(_COMMANDS, sys.argv[1:], prog="bpe", description=_DESCRIPTION)
+        run()
         sys.stdout.flush()
     except KeyboardInterrupt:
         print("bpe: interrupted", file=sys.stderr)
@@ -76,14 +79,6 @@ def main() -> int:
 def _exit_on_sigterm(number: int, frame: FrameType | None) -> None:
     # An exception, so that no temporary file is left.
     sys.exit(128 + number)
-
-
-def _check_command(arguments: Sequence[str]) -> None:
-    if not arguments or arguments[0].startswith("-") or arguments[0] in _COMMANDS:
-        return
-    close = difflib.get_close_matches(arguments[0], _COMMANDS, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(_COMMANDS)}"
-    raise ValueError(f"unknown command {arguments[0]!r}; {hint}")
 
 
 def _exit_code(error: Exception) -> int:

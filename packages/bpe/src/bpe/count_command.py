@@ -26,7 +26,7 @@ def count(
 ) -> None:
     """Count what bpe train would learn from; parts can be counted on many machines.
 
-    Example: bpe count shard1.txt.gz --special-token '<|endoftext|>' --out part1.npz
+    Example: bpe count shard1.txt.gz --out part1.npz
 
     Args:
         files: What bpe train takes: text, .jsonl, .parquet, packed or not, here, at a URL or

@@ -15,7 +15,7 @@ from bpe.report import Report, measure, share_of_tenths
 from bpe.terminal import Display, print_facts, show_tokens
 from bpe.tokenizer import Tokenizer
 
-Other = Annotated[str | None, tyro.conf.arg(metavar="OTHER", help_behavior_hint="")]
+Other = Annotated[str | None, tyro.conf.arg(metavar="TOKENIZER", help_behavior_hint="")]
 
 _BAR_WIDTH = 40
 
@@ -29,7 +29,7 @@ def report(
     errors: Errors = "strict",
     column: Column = "text",
 ) -> None:
-    """Measure a tokenizer on a text: compression, throughput, the tokens it uses, memory.
+    """Measure a tokenizer on a text: compression, throughput, used tokens, memory.
 
     Example: bpe report tok book.txt
 

@@ -45,7 +45,7 @@ def train(
 ) -> None:
     """Train a tokenizer on text files.
 
-    Example: bpe train book.txt --vocab-size 8000 --special-token '<|endoftext|>' --out tok
+    Example: bpe train book.txt --vocab-size 8000 --out tok
 
     Example: bpe train --from-counts part*.npz --vocab-size 8000 --out tok
 

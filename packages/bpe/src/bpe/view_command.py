@@ -17,6 +17,7 @@ from bpe.token_view import ViewedToken, view_tokens
 
 _TOKENS_AT_ONCE = 1 << 9
 
+ShowIds = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 TextOrFile = Annotated[str, tyro.conf.arg(metavar="TEXT")]
 
 
@@ -25,10 +26,10 @@ def view(
     text: TextOrFile,
     /,
     *,
-    ids: bool = False,
+    ids: ShowIds = False,
     errors: Errors = "strict",
 ) -> None:
-    """Show the tokens of a text: in colours on a terminal, elsewhere with bars between them.
+    """Show the tokens of a text: in colours on a terminal, else with bars between.
 
     Example: bpe view tok 'Once upon a time'
 
