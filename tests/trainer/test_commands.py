@@ -77,6 +77,12 @@ def test_model_is_not_measured_on_tokens_of_another_tokenizer(
         ("prepare --from-flies a", "did you mean '--from-files'?"),
         ("evaluate nowhere", "nowhere does not exist"),
         ("verify .", "holds no checkpoint"),
+        ("evaluate", "RUN is missing: Directory of a run."),
+        ("export --out a", "RUN is missing"),
+        ("evaluate --bogus", "unknown flag '--bogus'"),
+        ("verify --bogus", "unknown flag '--bogus'"),
+        ("evaluate run --batch-size 0", "--batch-size 0: it takes at least 1 window"),
+        ("evaluate run --batch-size", "--batch-size needs a value"),
     ],
 )
 def test_bad_input_is_one_line(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from past_runs import write_run
 
 from trainer.cli import main
-from trainer.config import OptimizerConfig, TrainConfig
+from trainer.config import TrainConfig
 from trainer.log import describe_run
 from trainer.log.document import END_OF_NOTES, NOTES, renew_log
 from trainer.past_run import PastRun, find_past_runs, read_past_run
@@ -47,6 +47,12 @@ def test_newest_run_comes_first(log: Path) -> None:
     assert headings(log) == ["## b", "## c", "## a"]
 
 
+def test_one_run_is_counted_as_one(capsys: pytest.CaptureFixture[str]) -> None:
+    write_run(Path("runs/a"), TrainConfig())
+    main(["log"])
+    assert capsys.readouterr().out == "experiments.md: 1 run\n"
+
+
 def test_run_that_went_on_stays_where_it_began(log: Path) -> None:
     first = {"started": TIMES["a"]}
     shutil.rmtree("runs/a")
@@ -57,7 +63,9 @@ def test_run_that_went_on_stays_where_it_began(log: Path) -> None:
 
 def test_section_says_what_was_tried_and_what_came_out(tmp_path: Path) -> None:
     config = dataclasses.replace(
-        PRESETS["tiny"], objective="is less enough?", optimizer=OptimizerConfig(name="muon", lr=0.5)
+        PRESETS["tiny"],
+        objective="is less enough?",
+        optimizer=dataclasses.replace(PRESETS["tiny"].optimizer, lr=0.5),
     )
     path = write_run(tmp_path / "a", config)
     (path / "conclusion.md").write_text("Yes.\n\n<!-- notes -->\n")
@@ -208,7 +216,7 @@ def test_conclusions_are_added_and_never_replaced(log: Path) -> None:
         (["--out", "mine.md"], "mine.md is no experiment log: give another file by --out"),
         (["conclude", "nowhere", "text"], "nowhere: no such run directory"),
         (["conclude", "runs/a", " "], 'nothing is concluded: trainer log conclude RUN "TEXT"'),
-        (["conclude"], "nothing is concluded"),
+        (["conclude"], "RUN is missing"),
         (["concluded"], "unexpected argument 'concluded'"),
     ],
 )

@@ -36,7 +36,7 @@ COMMANDS = {
 class EvaluateFlags:
     """Measure a run's model on all of its validation tokens."""
 
-    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = Path()
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = tyro.MISSING
     """Directory of a run."""
     tokens: Path | None = None
     """Measure on the validation tokens of this directory instead of the run's own."""
@@ -45,12 +45,16 @@ class EvaluateFlags:
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute."""
 
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError(f"--batch-size {self.batch_size}: it takes at least 1 window")
+
 
 @dataclass(frozen=True)
 class VerifyFlags:
     """Compare a run's checkpoints with their manifests."""
 
-    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = Path()
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = tyro.MISSING
     """Directory of a run."""
 
 

@@ -17,7 +17,7 @@ from trainer.summary import human_count
 class ExportFlags:
     """Write a run's model and tokenizer as a Llama that transformers opens."""
 
-    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = Path()
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = tyro.MISSING
     """Directory of a run."""
     out: Path | None = None
     """A new directory; RUN/llama if not given."""

@@ -118,8 +118,13 @@ def parse(arguments: Sequence[str], base: Config, *, prog: str, description: str
         if stop.code in (0, None):
             raise
         message = unboxed(errors.getvalue())
-        message = re.sub(r"^Error parsing (?!--)[\w.]+: ", "", message)
-        raise ValueError(message) from None
+        if message.startswith("Missing"):
+            # A flag that is not known says more than what it stands in the place of.
+            known = {key for key, _ in flatten(to_mapping(base))}
+            for argument in arguments:
+                if argument.startswith("--") and flag_key(argument) not in known:
+                    raise ValueError(_unknown_argument(argument, base)) from None
+        raise ValueError(_in_our_words(message)) from None
     if unknown:
         raise ValueError(_unknown_argument(unknown[0], base))
     return config
@@ -182,6 +187,20 @@ def _read_toml(file: Path, known: Sequence[str]) -> dict[str, Any]:
                 f"{file}: {unknown_word('setting', key, known, otherwise='see train --help')}"
             )
     return settings
+
+
+def _in_our_words(message: str) -> str:
+    """Say what tyro and Python say of a value as a person would."""
+    for pattern, words in (
+        (r"^Error parsing (?=--)", ""),
+        (r"^Error parsing [\w.]+: ", ""),
+        (r"invalid literal for int\(\) with base 10: ('.*')", r"\1 is not a whole number"),
+        (r"could not convert string to float: ('.*')", r"\1 is not a number"),
+        (r"^Missing from [\w ]+: (\S+) (.*) \(required\)$", r"\1 is missing: \2"),
+        (r"^Missing value for argument '(--\S+)'. Expected 1 values.", r"\1 needs a value"),
+    ):
+        message = re.sub(pattern, words, message)
+    return message
 
 
 def _unknown_argument(argument: str, base: Any) -> str:

@@ -27,7 +27,7 @@ class LogFlags:
 class ConcludeFlags:
     """Add a paragraph to what was concluded from a run; it is kept in RUN/conclusion.md."""
 
-    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = Path()
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = tyro.MISSING
     """Directory of a run."""
     text: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TEXT")] = ""
     """What was found."""
@@ -63,4 +63,4 @@ def _write(flags: LogFlags) -> None:
         raise ValueError(f"{', '.join(map(str, flags.runs))}: no runs here; `train` makes them")
     gone = update_log(flags.out, list(runs.values()))
     kept = f"; kept {gone} whose directories are gone" if gone else ""
-    print(f"{flags.out}: {len(runs)} runs{kept}")
+    print(f"{flags.out}: {len(runs)} run{'s' * (len(runs) != 1)}{kept}")
