@@ -1,6 +1,8 @@
 """AdamW against `torch.optim.AdamW`, and against its own per-tensor reference."""
 
 import io
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -251,3 +253,19 @@ def test_adamw_finds_the_minimum_of_a_convex_function() -> None:
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     torch.testing.assert_close(weight.detach(), target, rtol=0, atol=1e-3)
+
+
+def test_optimizer_does_not_wait_for_the_compiler() -> None:
+    program = """
+import sys
+import torch
+from optim import AdamW
+parameter = torch.nn.Parameter(torch.ones(3))
+optimizer = AdamW([parameter])
+parameter.sum().backward()
+optimizer.step()
+optimizer.zero_grad()
+optimizer.load_state_dict(optimizer.state_dict())
+sys.exit("torch._dynamo" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0

@@ -6,12 +6,20 @@ changes anything; a subclass says how one group is updated. State is kept in at 
 bfloat16 parameter to bfloat16 on every resume.
 """
 
+import inspect
 from collections.abc import Callable, Iterable
 from typing import Any, overload
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+
+# Torch wraps these in a decorator that imports its compiler on the first call: three seconds, and
+# nothing to compile.
+_add_param_group = inspect.unwrap(Optimizer.add_param_group)
+_load_state_dict = inspect.unwrap(Optimizer.load_state_dict)
+_state_dict = inspect.unwrap(Optimizer.state_dict)
+_zero_grad = inspect.unwrap(Optimizer.zero_grad)
 
 Parameters = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
 
@@ -41,7 +49,7 @@ class GroupOptimizer(Optimizer):
         Raises ValueError, before anything is added, for a value out of range.
         """
         self._check_group({**self.defaults, **param_group})
-        super().add_param_group(param_group)
+        _add_param_group(self, param_group)
         index = len(self.param_groups) - 1
         try:
             for position, parameter in enumerate(self.param_groups[index]["params"]):
@@ -73,6 +81,15 @@ class GroupOptimizer(Optimizer):
                     self._update(group, parameters)
         return loss
 
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop all gradients, or fill them with zeros."""
+        _zero_grad(self, set_to_none)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return groups and state, the parameters by number."""
+        saved: dict[str, Any] = _state_dict(self)
+        return saved
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore groups and state; tensors are copied, and kept in at least float32.
 
@@ -93,7 +110,7 @@ class GroupOptimizer(Optimizer):
                         f"state {key!r} of parameter {position} has shape {tuple(value.shape)}, "
                         f"the parameter has {tuple(parameter.shape)}: it was saved by another model"
                     )
-        super().load_state_dict(state_dict)
+        _load_state_dict(self, state_dict)
         for parameter, state in pairs:
             self.state[parameter] = {
                 key: int(value)
