@@ -33,7 +33,7 @@ TINY = TrainConfig(
     ),
     eval=EvalConfig(every=200, windows=64, final_windows=1024),
     checkpoint=CheckpointConfig(every=200, keep=2),
-    sample=SampleConfig(every=200),
+    sample=SampleConfig(every=200, max_tokens=250),
 )
 
 # 22.7 million parameters and 327,680,000 tokens of TinyStories; meant for a GPU.
