@@ -9,6 +9,7 @@ from difflib import get_close_matches
 
 from nn import accounting
 from nn.config import ModelConfig
+from nn.flags import parse_flags
 
 _UNITS = {"K": 1, "M": 2, "G": 3, "T": 4}
 
@@ -52,16 +53,9 @@ class AccountFlags:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; bad input is one line on standard error and exit status 2."""
-    import tyro
-
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        flags = tyro.cli(
-            AccountFlags,
-            prog="account",
-            args=given,
-            default=_flags_of_preset(given),
-        )
+        flags = parse_flags(_flags_of_preset(given), given, prog="account")
     except ValueError as error:
         print(f"account: {error}", file=sys.stderr)
         return 2
