@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -97,3 +99,12 @@ def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     out = capsys.readouterr().out
     assert all(name in out for name in ("prepare", "evaluate", "verify"))
+
+
+@pytest.mark.parametrize(("word", "status"), [("bogus", 2), ("--help", 0)])
+def test_list_of_commands_needs_no_torch(word: str, status: int) -> None:
+    program = (
+        "import sys; from trainer.cli import main; status = main(sys.argv[1:]); "
+        "sys.exit(99 if 'torch' in sys.modules else status)"
+    )
+    assert subprocess.run([sys.executable, "-c", program, word]).returncode == status

@@ -7,11 +7,11 @@ from trainer.cli import value_of
 from trainer.config import DataConfig, TrainConfig, to_mapping
 from trainer.flags import (
     config_from_mapping,
-    nearest,
     parse_train_config,
     split_arguments,
 )
 from trainer.presets import PRESETS
+from trainer.words import nearest
 
 
 def toml(tmp_path: Path, text: str) -> Path:

@@ -259,8 +259,8 @@ def test_metric_of_evaluations_is_drawn_as_measured_and_lies_within_its_axis(
 def test_only_runs_that_compare_are_ranked(page: browser.Page, tmp_path: Path) -> None:
     for name, tokens, loss in (("a", "v", 2.0), ("b", "v", 2.5), ("c", "w", 1.0)):
         hashes = {"tokenizer": "t", "valid_tokens": tokens}
-        record = {"data": {"sha256": hashes}, "result": {"val_loss": loss}}
-        write_run(tmp_path / name, TrainConfig(), **record)
+        result = {"val_loss": loss}
+        write_run(tmp_path / name, TrainConfig(), data={"sha256": hashes}, result=result)
     runs = [str(tmp_path / name) for name in ("a", "b", "c")]
     assert main(["report", *runs, "--out", str(tmp_path / "out.html")]) == 0
     page.open(tmp_path / "out.html")

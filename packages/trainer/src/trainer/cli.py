@@ -53,9 +53,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return train_command(given[1:])
 
     def run() -> None:
+        from trainer.commands import find_command, show_help
+
+        if not given or given[0] in ("-h", "--help"):
+            show_help()
+            return
         with loading():
-            from trainer.commands import run_command
-        run_command(given)
+            command = find_command(given[0])
+        command(given[1:])
 
     return guarded("trainer", run)
 
@@ -115,9 +120,10 @@ def starting_point(preset: str | None, flags: Sequence[str]) -> "tuple[str, Trai
 
     That is the preset; or, if none is named and the run directory holds a run, its configuration.
     """
-    from trainer.flags import config_from_mapping, unknown_word
+    from trainer.flags import config_from_mapping
     from trainer.presets import DEFAULT_PRESET, PRESETS
     from trainer.run_directory import RunDirectory, read_json
+    from trainer.words import unknown_word
 
     if preset is not None and preset not in PRESETS:
         otherwise = f"there are {', '.join(PRESETS)}"
@@ -178,7 +184,7 @@ def ending_status(error: BaseException) -> int:
 
 def exit_status(error: BaseException) -> int | None:
     """Return the exit status for an error, or None for one that is a mistake of ours."""
-    if isinstance(error, run_lock.RunLockedError):
+    if type(error) is ValueError or isinstance(error, run_lock.RunLockedError):
         return 2
     # Imported late: the line above has to be quick.
     from torch import OutOfMemoryError

@@ -7,7 +7,6 @@ that names the nearest right word.
 
 import contextlib
 import dataclasses
-import difflib
 import io
 import re
 import tomllib
@@ -19,6 +18,7 @@ import tyro
 
 from sampling.flags import unboxed
 from trainer.config import TrainConfig, flatten, to_mapping
+from trainer.words import nearest, unknown_word
 
 Config = TypeVar("Config")
 
@@ -149,26 +149,6 @@ def flag_key(flag: str) -> str:
     """Return the setting that a flag names: `--model.d-model=64` sets `model.d_model`."""
     key = flag.removeprefix("--").partition("=")[0].replace("-", "_")
     return re.sub(r"(^|\.)no_", r"\1", key)
-
-
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known name that `word` was probably meant to be, or None.
-
-    A setting named without its section counts as near: `lr` for `optimizer.lr`.
-    """
-    names = list(known)
-    last_parts = [name for name in names if name.rpartition(".")[2] == word]
-    if len(last_parts) == 1:
-        return last_parts[0]
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    return close[0] if close else None
-
-
-def unknown_word(kind: str, word: str, known: Iterable[str], *, otherwise: str) -> str:
-    """Say in one line that `word` is unknown, with the nearest known name or else `otherwise`."""
-    suggestion = nearest(word, known)
-    hint = f"did you mean {suggestion!r}?" if suggestion else otherwise
-    return f"unknown {kind} {word!r}: {hint}"
 
 
 def _read_toml(file: Path, known: Sequence[str]) -> dict[str, Any]:

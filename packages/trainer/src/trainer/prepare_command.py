@@ -8,9 +8,10 @@ from pathlib import Path
 
 from trainer.config import DataConfig
 from trainer.display import Display
-from trainer.flags import parse, unknown_word
+from trainer.flags import parse
 from trainer.hub import HUB_TEXTS, fetch
 from trainer.prepare import prepare
+from trainer.words import unknown_word
 
 DESCRIPTION = """Make a directory of tokens that `train --data.tokens DIR` reads.
 
