@@ -185,6 +185,7 @@ def test_train_reads_standard_input(trained: Tokenizer) -> None:
     arguments = ["--special-token", "<|endoftext|>", "--vocab-size", "283", "--out", "piped"]
     finished = run("train", "-", *arguments, stdin=TEXT.encode())
     assert Tokenizer.load("piped").vocab == trained.vocab
+    assert re.match(r"counting: ([\d,.]+) of \1 kB done", finished.stderr.decode())
     assert f"text         {len(TEXT.encode()):,} bytes in 1 file\n" in finished.stdout.decode()
 
 

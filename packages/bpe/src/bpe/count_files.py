@@ -42,7 +42,8 @@ def count_pretokens(
         special_tokens,
         engine=engine,
         num_bytes=num_bytes,
-        on_read=None if progress is None else lambda done: progress(done, num_bytes),
+        # A pipe has no size.
+        on_read=None if progress is None else lambda done: progress(done, max(num_bytes, done)),
         **{"pattern": pattern, "workers": workers, "chunk_bytes": chunk_bytes},
         **{"errors": errors, "column": column},
     )

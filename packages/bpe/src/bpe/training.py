@@ -82,7 +82,8 @@ def train_bpe(
 
     def report_bytes(done: int) -> None:
         if progress is not None:
-            progress(TrainingProgress("count", done, num_bytes))
+            # A pipe has no size.
+            progress(TrainingProgress("count", done, max(num_bytes, done)))
 
     found = count_files(
         paths,

@@ -183,4 +183,4 @@ def _raise_for_invalid(files: Sequence[TextFile]) -> None:
     for file in files:
         for _ in file:
             pass
-    raise ValueError(f"{files[0].path}: changed while it was read")
+    raise ValueError(f"{files[0].path}: not UTF-8, or changed while it was read")

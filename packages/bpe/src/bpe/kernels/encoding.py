@@ -286,4 +286,4 @@ def _raise_for_invalid(path: str | os.PathLike[str]) -> None:
     """Find the first byte that is not UTF-8, as the reference does, for its message."""
     for _ in TextFile(path):
         pass
-    raise ValueError(f"{os.fspath(path)}: changed while it was read")
+    raise ValueError(f"{os.fspath(path)}: not UTF-8, or changed while it was read")
