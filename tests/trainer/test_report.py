@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 from past_runs import metrics_row, write_run
 
@@ -18,6 +19,7 @@ from trainer.config import TrainConfig
 from trainer.past_run import PastRun, read_past_run, split_samples
 from trainer.report import report_data, report_html
 from trainer.report.data import MAX_ROWS, columns, thin
+from trainer.report.figures import draw_run
 from trainer.report.ranking import ranks
 from trainer.run_directory import RunDirectory
 
@@ -211,3 +213,11 @@ def test_bad_input_is_one_line(
     (line,) = capsys.readouterr().err.splitlines()
     assert words in line
     assert not Path("report.html").exists()
+
+
+def test_pictures_show_the_training_loss_as_it_was_logged(tmp_path: Path) -> None:
+    run = read_past_run(write_run(tmp_path / "a", TrainConfig(), steps=83))
+    axes = Figure().subplots()
+    draw_run(axes, run, "step", 0)
+    logged = [row["train_loss"] for row in run.rows]
+    assert any(list(line.get_ydata()) == logged for line in axes.lines)

@@ -26,6 +26,10 @@ COLORS = (
 # The column of metrics.jsonl, the axis's label, and how the file is called.
 AXES = (("step", "step", "steps"), ("seconds", "seconds of training", "seconds"))
 
+# The share of a run's logged steps over which its training line is averaged.
+SMOOTHED = 0.05
+LEGEND = f"validation (thin: training, averaged over {SMOOTHED:.0%}\nof the run; faint: as logged)"
+
 
 def draw_figures(runs: Sequence[PastRun], stem: Path) -> list[Path]:
     """Draw losses against steps and against seconds; return the files, named after `stem`."""
@@ -41,7 +45,7 @@ def _draw(runs: Sequence[PastRun], key: str, label: str, path: Path) -> None:
     figure = Figure(figsize=(5.5, 3.4), dpi=300, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    shown = [_draw_run(axes, run, key, place) for place, run in enumerate(runs)]
+    shown = [draw_run(axes, run, key, place) for place, run in enumerate(runs)]
     _scale(axes, [value for values in shown for value in values])
     axes.set_xlabel(label, color=INK, fontsize=9)
     axes.set_ylabel("loss (nats per token)", color=INK, fontsize=9)
@@ -55,19 +59,20 @@ def _draw(runs: Sequence[PastRun], key: str, label: str, path: Path) -> None:
             fontsize=8,
             labelcolor=INK,
             loc="upper right",
-            title="validation (thin: training)",
+            title=LEGEND,
             title_fontsize=7,
         )
     figure.savefig(path)
 
 
-def _draw_run(axes: Axes, run: PastRun, key: str, place: int) -> list[float]:
+def draw_run(axes: Axes, run: PastRun, key: str, place: int) -> list[float]:
     """Draw both curves of a run; return the losses that should be seen."""
     color = COLORS[place % len(COLORS)]
     style = "-" if place < len(COLORS) else "--"
     train = _points(run, key, "train_loss")
     valid = _points(run, key, "val_loss")
-    smoothed = smooth(train[:, 1], share=0.05)
+    smoothed = smooth(train[:, 1], share=SMOOTHED)
+    axes.plot(train[:, 0], train[:, 1], color=color, linewidth=0.4, alpha=0.2)
     axes.plot(train[:, 0], smoothed, color=color, linewidth=0.8, linestyle=style, alpha=0.55)
     axes.plot(
         valid[:, 0],
