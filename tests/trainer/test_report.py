@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
@@ -220,4 +221,4 @@ def test_pictures_show_the_training_loss_as_it_was_logged(tmp_path: Path) -> Non
     axes = Figure().subplots()
     draw_run(axes, run, "step", 0)
     logged = [row["train_loss"] for row in run.rows]
-    assert any(list(line.get_ydata()) == logged for line in axes.lines)
+    assert any(np.array_equal(line.get_ydata(), logged) for line in axes.lines)
