@@ -84,6 +84,11 @@ def test_section_says_what_was_tried_and_what_came_out(tmp_path: Path) -> None:
     )
 
 
+def test_half_a_second_is_rounded_up(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "a", TrainConfig(), result={"val_loss": 1.0, "seconds": 244.5})
+    assert "4 min 5 s" in describe_run(read_past_run(path))
+
+
 def test_run_that_did_not_finish_says_how_far_it_came(tmp_path: Path) -> None:
     path = write_run(tmp_path / "a", TrainConfig(), steps=7, exit="failed: ValueError('x\ny')")
     text = describe_run(read_past_run(path))

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import math
 import shlex
 from collections.abc import Iterator
 from typing import Any
@@ -58,7 +59,8 @@ def _result(run: PastRun) -> str:
         if run.result.get("tokens"):
             after.append(f"{human_count(run.result['tokens'])} tokens")
         if run.result.get("seconds"):
-            after.append(human_time(run.result["seconds"]))
+            # Halves are rounded up, as on the report's page.
+            after.append(human_time(math.floor(run.result["seconds"] + 0.5)))
         return f"{verdict(run.result)}; after {', '.join(after)}"
     losses = [
         f"{name} loss {run.last(key):.3f}"
