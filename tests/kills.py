@@ -167,7 +167,7 @@ def module_and_optimizer(rows: int) -> tuple[Plain, Optimizer]:
 
 
 def _saver(root: Path, model: Module, optimizer: Optimizer, keep: int) -> Saver:
-    return Saver(root, model, [optimizer], identity={}, keep=keep, warn=lambda _: None)
+    return Saver(root, lambda: (model, [optimizer]), identity={}, keep=keep, warn=lambda _: None)
 
 
 def crash_while_saving(root: str, offsets: int, part: int, parts: int) -> dict[str, Any]:
