@@ -20,7 +20,7 @@ DEFAULT_PRESET = "tiny"
 # Needs nothing from outside and runs on any machine: a model of little stories in two minutes.
 # Two layers, because text is then read twice as fast, and a loss falls with the text that is read.
 TINY = TrainConfig(
-    max_steps=800,
+    max_steps=660,
     batch_size=8,
     device="cpu",
     model=ModelConfig(
@@ -31,9 +31,9 @@ TINY = TrainConfig(
     data=DataConfig(
         vocab_size=2048, windows="documents", stories_bytes=6_000_000, tokenizer_bytes=1_500_000
     ),
-    eval=EvalConfig(every=200, windows=64, final_windows=1024),
-    checkpoint=CheckpointConfig(every=200, keep=2),
-    sample=SampleConfig(every=200, max_tokens=250),
+    eval=EvalConfig(every=165, windows=64, final_windows=1024),
+    checkpoint=CheckpointConfig(every=165, keep=2),
+    sample=SampleConfig(every=165, max_tokens=250),
 )
 
 # 22.7 million parameters and 327,680,000 tokens of TinyStories; meant for a GPU.
