@@ -71,11 +71,18 @@ def test_window_in_the_first_length_of_a_document_begins_with_it() -> None:
     documents = np.array([0, 47, 400, 900])
     anywhere = sampler(batch_size=500).starts(1)
     moved = SequenceSampler(3, 1009, 13, 500, documents).starts(1)
-    for drawn, start in zip(anywhere, moved, strict=True):
+    for place, (drawn, start) in enumerate(zip(anywhere, moved, strict=True)):
         begun = documents[documents <= drawn].max()
+        begun += place % 2 * (begun > 0)
         assert start == (begun if drawn - begun < 13 else drawn)
-    # All four documents, and places inside of the long ones, were met.
-    assert set(documents) < set(moved)
+    # All four documents with and without their separators, and places inside of the long ones.
+    assert {*documents, *(documents[1:] + 1)} < set(moved)
+
+
+def test_document_at_the_end_still_fills_a_window() -> None:
+    # Of 14 tokens a window of 13 and its last target take all.
+    starts = SequenceSampler(3, 27, 13, 50, np.array([0, 13])).starts(1)
+    assert starts.max() == 13
 
 
 def test_documents_begin_with_separators() -> None:

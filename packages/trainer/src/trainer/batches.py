@@ -100,8 +100,8 @@ class SequenceSampler:
     context_length: int
     batch_size: int
     documents: npt.NDArray[np.int64] | None = None
-    """Where documents begin, in order; a window that would begin less than a window's length after
-    one of these begins there instead."""
+    """Where documents begin, in order, with their separator; a window that would begin less than a
+    window's length after one of these begins there instead, or at the token after it."""
     mixture: Mixture | None = None
     """How often to draw from which part; None draws from all tokens alike."""
     rank: int = 0
@@ -123,6 +123,9 @@ class SequenceSampler:
         if self.documents is None:
             return drawn[self._share]
         begun = self.documents[np.searchsorted(self.documents, drawn, side="right") - 1]
+        # By turns with the separator and right after it: a model is prompted in either way.
+        turn = np.arange(self.batch_size) % 2 * (begun > 0)
+        begun = np.minimum(begun + turn, self.num_tokens - self.context_length - 1)
         return np.where(drawn - begun < self.context_length, begun, drawn)[self._share]
 
     @property
