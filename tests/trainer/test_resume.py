@@ -33,6 +33,7 @@ def test_longer_run_goes_on_where_it_was(finished: Path, finished_run: Path) -> 
     assert record(finished_run)["earlier"]["exit"] == "finished"
 
 
+@pytest.mark.long
 def test_killed_run_goes_on_bit_by_bit(finished: Path) -> None:
     shutil.copytree(finished / "data", "data")
     flags = [*SMALL_JOB, "--max-steps=150"]
