@@ -21,7 +21,7 @@ pytest.importorskip("ray", reason="not installed; uv run --group cluster pytest 
 
 # Kills one of the workers that are at work.
 KILL_ONE = """
-import sys, time
+import contextlib, sys, time
 import psutil
 
 killed = []
@@ -30,10 +30,12 @@ def kill_one(*progress):
     stop = time.monotonic() + 0.3
     while not killed and time.monotonic() < stop:
         for process in psutil.Process().children(recursive=True):
-            if "ray::_call" in process.name():
-                process.kill()
-                killed.append(process.pid)
-                return
+            # Some end by themselves while they are looked at.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if "ray::_call" in process.name():
+                    process.kill()
+                    killed.append(process.pid)
+                    return
 """
 
 # Of this pattern nothing is known: each chunk takes the regular expression a while.
