@@ -6,7 +6,7 @@ with the number of distinct pretokens, not with the files.
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 
@@ -16,7 +16,7 @@ from bpe.patterns import compile_pattern
 from bpe.pretoken_counts import PretokenCounts
 from bpe.pretokenize import split_pretokens
 from bpe.specials import split_on_specials
-from bpe.text_source import open_text
+from bpe.text_source import TextSource, open_text
 
 CHUNK_BYTES = 2 << 20
 # Below this many bytes starting processes takes longer than counting.
@@ -60,6 +60,21 @@ def count_pretokens(
 
         parts = map_unordered(count, chunks, workers=workers)
 
+    return add_up(
+        parts, files, special_tokens=special_tokens, pattern=pattern, errors=errors, on_read=on_read
+    )
+
+
+def add_up(
+    parts: Iterable[Mapping[str, int]],
+    files: Sequence[TextSource],
+    *,
+    special_tokens: Iterable[str],
+    pattern: str,
+    errors: str,
+    on_read: Callable[[int], object] | None,
+) -> PretokenCounts:
+    """Sum the counts of all chunks of `files` as they come."""
     total: Counter[str] = Counter()
     for part in parts:
         total.update(part)

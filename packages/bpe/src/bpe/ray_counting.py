@@ -5,12 +5,11 @@ depend on where a chunk was counted, nor on how often it had to be.
 """
 
 import os
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from bpe.chunking import Chunk, ChunkCutter
-from bpe.counting import CHUNK_BYTES, count_chunk
+from bpe.counting import CHUNK_BYTES, add_up, count_chunk
 from bpe.engines import has_kernels
 from bpe.kernels.pattern_numbers import pattern_number
 from bpe.patterns import compile_pattern
@@ -36,21 +35,10 @@ def count_pretokens(
         open_text(path, column=column, errors=errors, piece_bytes=chunk_bytes) for path in paths
     ]
     chunks = (chunk for file in files for chunk in file.chunks(cutter))
-    total: Counter[str] = Counter()
     make = partial(_counter, tuple(special_tokens), pattern)
-    for part in map_on_ray(make, chunks, workers=workers):
-        total.update(part)
-        if on_read is not None:
-            on_read(sum(file.num_read for file in files))
-    return PretokenCounts(
-        counts=dict(total),
-        num_bytes=sum(file.num_bytes for file in files),
-        num_replacements={
-            file.path: file.num_replacements for file in files if file.num_replacements
-        },
-        special_tokens=tuple(special_tokens),
-        pattern=pattern,
-        errors=errors,
+    parts = map_on_ray(make, chunks, workers=workers)
+    return add_up(
+        parts, files, special_tokens=special_tokens, pattern=pattern, errors=errors, on_read=on_read
     )
 
 
