@@ -19,9 +19,9 @@ from bpe import Tokenizer, count_pretokens, train_bpe
 from bpe.byte_stream import DamagedFileError
 from bpe.chunking import ChunkCutter, pack_documents
 from bpe.engines import Engine
+from bpe.open_text import open_text
 from bpe.patterns import PATTERNS, compile_pattern
 from bpe.pretokenize import split_pretokens
-from bpe.text_source import open_text
 
 TmpPaths = pytest.TempPathFactory
 

@@ -76,4 +76,4 @@ def test_progress_ends_at_the_size(path: Path) -> None:
     path.write_bytes(b"one two three")
     seen: list[tuple[int, int]] = []
     list(TextFile(path, piece_bytes=5, progress=lambda *step: seen.append(step)))
-    assert seen == [(5, 13), (10, 13), (13, 13), (13, 13)]
+    assert seen == [(5, 13), (10, 13), (13, 13)]

@@ -22,8 +22,9 @@ from bpe.arguments import (
 from bpe.atomic_file import atomic_file
 from bpe.facts import memory_fact, plural
 from bpe.file_encoding import FileEngine, end_of_document
+from bpe.open_text import open_text
 from bpe.terminal import Display, print_facts
-from bpe.text_source import TextSource, open_text
+from bpe.text_source import TextSource
 from bpe.token_file import read_token_file
 from bpe.tokenizer import Tokenizer
 

@@ -12,11 +12,12 @@ from itertools import chain
 
 from bpe.byte_stream import stored_size
 from bpe.chunking import Chunk, ChunkCutter
+from bpe.open_text import open_text
 from bpe.patterns import compile_pattern
 from bpe.pretoken_counts import PretokenCounts
 from bpe.pretokenize import split_pretokens
 from bpe.specials import split_on_specials
-from bpe.text_source import TextSource, open_text
+from bpe.text_source import TextSource
 
 CHUNK_BYTES = 2 << 20
 # Below this many bytes starting processes takes longer than counting.

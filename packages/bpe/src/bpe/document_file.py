@@ -12,16 +12,17 @@ from io import BufferedReader
 
 from bpe.byte_stream import ByteStream
 from bpe.chunking import Chunk, ChunkCutter, pack_documents
-from bpe.streaming import check_errors, well_formed
+from bpe.streaming import well_formed
+from bpe.text_source import TextSource
 
 
-class DocumentFile:
-    """The texts in `column` of a file; the counts grow as the reading goes on.
+class DocumentFile(TextSource):
+    """The texts in `column` of a file; a place is a line or a row.
 
-    `num_bytes` is of the texts, in UTF-8, `num_read` of the file as it is stored. With
-    `errors="strict"` what is not UTF-8 raises ValueError with file and line or row; with "replace"
-    it becomes U+FFFD, and `num_replacements` says how often. So does a lone surrogate.
+    A lone surrogate counts as what is not UTF-8.
     """
+
+    PIECE_BYTES = 1 << 20
 
     def __init__(
         self,
@@ -30,17 +31,10 @@ class DocumentFile:
         column: str = "text",
         errors: str = "strict",
         progress: Callable[[int, int], None] | None = None,
-        piece_bytes: int = 1 << 20,
+        piece_bytes: int | None = None,
     ) -> None:
-        check_errors(errors)
-        self.path = os.fspath(path)
-        self.num_bytes = 0
-        self.num_read = 0
-        self.num_replacements = 0
-        self.errors = errors
+        super().__init__(path, errors=errors, progress=progress, piece_bytes=piece_bytes)
         self.column = column
-        self._progress = progress
-        self._piece_bytes = piece_bytes
 
     @abstractmethod
     def __iter__(self) -> Iterator[str]:
@@ -53,11 +47,6 @@ class DocumentFile:
     def chunks(self, cutter: ChunkCutter) -> Iterator[Chunk]:
         """Yield short documents together, and long ones in parts, cut where `cutter` says."""
         return pack_documents(self, cutter, self._piece_bytes)
-
-    def _advance(self, num_read: int, size: int) -> None:
-        if self._progress is not None and num_read != self.num_read:
-            self._progress(num_read, max(size, num_read))
-        self.num_read = num_read
 
     def _decode(self, data: bytes, place: str) -> str:
         """Decode UTF-8; replacements are counted."""
@@ -81,10 +70,10 @@ class JsonLinesFile(DocumentFile):
     def __iter__(self) -> Iterator[str]:
         with ByteStream(self.path) as file:
             for number, line in enumerate(BufferedReader(file, 1 << 18), start=1):
-                self._advance(file.num_read, file.size)
+                self.advance(file.num_read, file.size)
                 if not line.isspace():
                     yield self._document(line, f"line {number:,}")
-            self._advance(file.num_read, file.size)
+            self.advance(file.num_read, file.size)
 
     def _document(self, line: bytes, place: str) -> str:
         line_text = self._decode(line.rstrip().removeprefix(b"\xef\xbb\xbf"), place)

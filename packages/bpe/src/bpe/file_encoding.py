@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from bpe.chunking import Chunk, ChunkCutter
 from bpe.document_file import DocumentFile
+from bpe.open_text import open_text
 from bpe.patterns import compile_pattern
 from bpe.text_encoder import TextEncoder
-from bpe.text_source import TextSource, open_text
+from bpe.text_file import TextFile
+from bpe.text_source import TextSource
 from bpe.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -67,11 +69,11 @@ def encode_file(
     batches: Iterator[Sequence[int] | TokenArray]
     if engine == "ray":
         batches = _encode_on_ray(vocabulary, text, specials, end_id, workers)
-    elif isinstance(text, DocumentFile):
+    elif isinstance(text, TextFile):
+        batches = encoder.encode_file(text, specials, workers)
+    else:
         encode = partial(_encode_chunk, encoder, specials, end_id, workers)
         batches = map(encode, text.chunks(_cutter(vocabulary, specials)))
-    else:
-        batches = encoder.encode_file(text, specials, workers)
     path = Path(destination)
     path = path if path.suffix == ".npy" else path.with_name(path.name + ".npy")
     sidecar = write_token_file(

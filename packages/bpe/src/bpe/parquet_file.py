@@ -25,7 +25,7 @@ class ParquetFile(DocumentFile):
                 for batch in rows.iter_batches(batch_size=_ROWS, columns=[self.column]):
                     yield from self._texts(arrow, batch.column(0), num_rows)
                     num_rows += len(batch)
-                    self._advance(size * num_rows // rows.metadata.num_rows, size)
+                    self.advance(size * num_rows // rows.metadata.num_rows, size)
             except (arrow.ArrowException, OSError) as error:
                 if isinstance(error, OSError) and error.errno is not None:
                     raise
@@ -33,7 +33,7 @@ class ParquetFile(DocumentFile):
                 raise DamagedFileError(
                     f"{self.path}: damaged, or not Parquet: {reason:.160}"
                 ) from None
-        self._advance(size, size)
+        self.advance(size, size)
 
     def _check_column(self, arrow: Any, schema: Any) -> None:
         if self.column not in schema.names:

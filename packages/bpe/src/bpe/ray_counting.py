@@ -12,10 +12,10 @@ from bpe.chunking import Chunk, ChunkCutter
 from bpe.counting import CHUNK_BYTES, add_up, count_chunk
 from bpe.engines import has_kernels
 from bpe.kernels.pattern_numbers import pattern_number
+from bpe.open_text import open_text
 from bpe.patterns import compile_pattern
 from bpe.pretoken_counts import PretokenCounts
 from bpe.ray_cluster import map_on_ray
-from bpe.text_source import open_text
 
 
 def count_pretokens(

@@ -9,9 +9,9 @@ from os import PathLike
 from typing import TYPE_CHECKING
 
 from bpe.chunking import ChunkCutter
+from bpe.open_text import open_text
 from bpe.patterns import compile_pattern
 from bpe.text_encoder import LOAD_FROM
-from bpe.text_source import open_text
 from bpe.tokenizer import Tokenizer
 
 if TYPE_CHECKING:

@@ -1,36 +1,53 @@
-"""What a file of text is, by its name: one text, or many documents."""
+"""What a file of text is, of whatever kind: documents that are read in order, and counted."""
 
 import os
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from typing import ClassVar
 
-from bpe.byte_stream import PACKED
-from bpe.document_file import DocumentFile, JsonLinesFile
-from bpe.parquet_file import ParquetFile
-from bpe.text_file import TextFile
-
-TextSource = TextFile | DocumentFile
+from bpe.chunking import Chunk, ChunkCutter
+from bpe.streaming import check_errors
 
 
-def open_text(
-    path: str | os.PathLike[str],
-    *,
-    column: str = "text",
-    errors: str = "strict",
-    progress: Callable[[int, int], None] | None = None,
-    piece_bytes: int | None = None,
-) -> TextSource:
-    """Return what reads a file: `.jsonl` and `.parquet` hold documents in `column`, others text.
+class TextSource(ABC):
+    """A file, to be read once; the counts grow as the reading goes on.
 
-    `.gz` and `.zst` are unpacked, and a path with `://` goes through fsspec.
+    `num_bytes` is of the text, in UTF-8, `num_read` of the file as it is stored, packed or not.
+    With `errors="strict"` what is not UTF-8 raises ValueError that names file and place; with
+    "replace" it becomes U+FFFD, and `num_replacements` says how often that happened. `progress` is
+    called with the bytes read of the file and its size.
     """
-    name = os.fspath(path).lower()
-    packing = next((suffix for suffix in PACKED if name.endswith(suffix)), "")
-    name = name.removesuffix(packing)
-    if name.endswith(".parquet") and packing:
-        raise ValueError(f"{os.fspath(path)}: Parquet is packed inside; unpack the {packing}")
-    # Each kind has a size of pieces that is good for it.
-    size = {} if piece_bytes is None else {"piece_bytes": piece_bytes}
-    if not name.endswith((".parquet", ".jsonl", ".ndjson")):
-        return TextFile(path, errors=errors, progress=progress, **size)
-    kind = ParquetFile if name.endswith(".parquet") else JsonLinesFile
-    return kind(path, column=column, errors=errors, progress=progress, **size)
+
+    # About how much is read at a time, unless `piece_bytes` says so.
+    PIECE_BYTES: ClassVar[int]
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        errors: str = "strict",
+        progress: Callable[[int, int], None] | None = None,
+        piece_bytes: int | None = None,
+    ) -> None:
+        check_errors(errors)
+        self.path = os.fspath(path)
+        self.num_bytes = 0
+        self.num_read = 0
+        self.num_replacements = 0
+        self.errors = errors
+        self._progress = progress
+        self._piece_bytes = piece_bytes or self.PIECE_BYTES
+
+    @abstractmethod
+    def documents(self) -> Iterator[Iterable[str]]:
+        """Yield each document, in pieces."""
+
+    @abstractmethod
+    def chunks(self, cutter: ChunkCutter) -> Iterator[Chunk]:
+        """Yield the documents in chunks of about the size of a piece, cut where `cutter` says."""
+
+    def advance(self, num_read: int, size: int) -> None:
+        """Take note that so much of the file has been read, whoever reads it."""
+        if self._progress is not None and num_read != self.num_read:
+            self._progress(num_read, max(size, num_read))
+        self.num_read = num_read

@@ -19,10 +19,11 @@ from bpe.counting import count_pretokens as count_by_regex
 from bpe.kernels.byte_chunks import PADDING, ByteChunks, NotUtf8Error, open_files
 from bpe.kernels.pattern_numbers import GPT2, pattern_number
 from bpe.kernels.pretoken_table import PretokenTable
+from bpe.open_text import open_text
 from bpe.patterns import compile_pattern
 from bpe.processes import available_cpus
 from bpe.text_file import TextFile
-from bpe.text_source import TextSource, open_text
+from bpe.text_source import TextSource
 
 
 @dataclass(frozen=True)

@@ -154,12 +154,14 @@ class KernelEncoder:
         try:
             for batch in self._encode_chunks(chunks, specials, workers):
                 yield batch
-                text.advance(chunks.num_bytes, chunks.num_read, size)
+                text.num_bytes = chunks.num_bytes
+                text.advance(chunks.num_read, size)
         except NotUtf8Error:
             _raise_for_invalid(text.path)
         finally:
             chunks.close()
-        text.advance(chunks.num_bytes, chunks.num_read, size)
+        text.num_bytes = chunks.num_bytes
+        text.advance(chunks.num_read, size)
 
     def _encode_chunks(
         self, chunks: ByteChunks, specials: Sequence[str], workers: int
