@@ -307,3 +307,23 @@ def test_caller_is_not_left_in_inference_mode(build: Build) -> None:
     next(tokens)
     assert not torch.is_inference_mode_enabled()
     assert torch.is_grad_enabled()
+
+
+def test_a_prompt_costs_the_logits_of_its_last_token_alone(build: Build) -> None:
+    model = build()
+    rows: list[int] = []
+    model.lm_head.register_forward_pre_hook(
+        lambda _, inputs: rows.append(inputs[0].shape[:-1].numel())
+    )
+    generate(model, PROMPTS, SamplingConfig(temperature=0, max_tokens=2))
+    assert rows == [len(PROMPTS), len(PROMPTS)]
+
+
+@pytest.mark.parametrize("cap", [None, 15.0])
+def test_logits_of_the_last_position_are_those_of_the_whole_forward(
+    build: Build, cap: float | None
+) -> None:
+    model = build(logit_soft_cap=cap)
+    ids = torch.tensor([PROMPTS[0], PROMPTS[0][::-1]])
+    last = model.logits(model.hidden_states(ids)[:, -1])
+    torch.testing.assert_close(last, model(ids)[:, -1], rtol=1e-12, atol=0)

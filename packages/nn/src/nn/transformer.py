@@ -97,9 +97,15 @@ class TransformerLM(Module):
         More tokens than the context length, or than the cache has room for, raise ValueError.
         """
         hidden = self.hidden_states(token_ids, cache, positions=positions, mask=mask)
-        return self._logits(hidden)
+        return self.logits(hidden)
 
-    def _logits(self, hidden: Tensor) -> Tensor:
+    @contract
+    def logits(self, hidden: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch vocab_size"]:
+        """Return the logits of hidden states, of all positions or of those that matter.
+
+        They are the largest tensor of a forward pass. Where the last position alone is wanted,
+        `model.logits(model.hidden_states(token_ids)[..., -1, :])` never makes the others.
+        """
         logits: Tensor = self.lm_head(hidden)
         cap = self.config.logit_soft_cap
         return logits if cap is None else soft_cap(logits, cap)
@@ -115,7 +121,7 @@ class TransformerLM(Module):
         """
         hidden = self.hidden_states(token_ids)
         if self.config.logit_soft_cap is not None:
-            return cross_entropy(self._logits(hidden), targets)
+            return cross_entropy(self.logits(hidden), targets)
         return linear_cross_entropy(hidden, self.lm_head.weight, targets)
 
     @contract

@@ -9,7 +9,7 @@ its own text alone, so a text does not depend on the others of its batch.
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from nn import KVCache, TransformerLM
@@ -116,18 +116,16 @@ class Decoder:
         )
         if all(len(window) == width for window in windows):
             self._padding = None
-            return self._last_logits(self._model(ids, self._cache))
+            return self._next_logits(ids)
         self._padding = torch.tensor(
             [[width - len(window)] for window in windows], device=self._device
         )
         columns = torch.arange(width, device=self._device)
-        logits = self._model(
+        return self._next_logits(
             ids,
-            self._cache,
             positions=(columns - self._padding).clamp(min=0),
             mask=(columns >= self._padding).unsqueeze(-2),
         )
-        return self._last_logits(logits)
 
     def _go_on(self) -> Float[Tensor, "texts vocab"]:
         """Feed each cached text its last token; finished ones too, as the cache has their rows."""
@@ -136,21 +134,27 @@ class Decoder:
             [[self._windows[text][-1]] for text in self._cached], device=self._device
         )
         if self._padding is None:
-            return self._last_logits(self._model(ids, self._cache))
+            return self._next_logits(ids)
         column = self._cache.length
         columns = torch.arange(column + 1, device=self._device)
-        logits = self._model(
+        return self._next_logits(
             ids,
-            self._cache,
             positions=column - self._padding,
             mask=(columns >= self._padding).unsqueeze(-2),
         )
-        return self._last_logits(logits)
 
-    def _last_logits(
-        self, logits: Float[Tensor, "texts seq vocab"]
+    def _next_logits(
+        self,
+        ids: Int[Tensor, "texts seq"],
+        *,
+        positions: Int[Tensor, "texts seq"] | None = None,
+        mask: Bool[Tensor, "texts 1 keys"] | None = None,
     ) -> Float[Tensor, "texts vocab"]:
-        return logits[:, -1].to(torch.promote_types(logits.dtype, torch.float32))
+        """Append `ids` to the cache; return the logits of what follows the last of each row."""
+        hidden = self._model.hidden_states(ids, self._cache, positions=positions, mask=mask)
+        # All positions of a long prompt would take most of the time, and gigabytes.
+        logits = self._model.logits(hidden[:, -1])
+        return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
     def _choose(self, logits: Float[Tensor, "texts vocab"]) -> list[int]:
         self._check(logits)
