@@ -1,5 +1,7 @@
 """Blocks, parts and edges of the attention for speed."""
 
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given
@@ -21,6 +23,28 @@ def test_lengths_and_groups_equal_the_plain_function(
 ) -> None:
     shapes = (2, heads, queries, 5), (2, kv_heads, keys, 5), (2, kv_heads, keys, 5)
     assert_exact(cpu_causal_attention, causal_attention, [torch.randn(shape) for shape in shapes])
+
+
+@given(cuts=st.lists(st.integers(1, 130), max_size=5), scores=st.sampled_from([1000, 100_000]))
+def test_documents_of_any_length_equal_the_plain_function(cuts: list[int], scores: int) -> None:
+    places = torch.arange(131)
+    rises = torch.bincount(torch.tensor(cuts, dtype=torch.long), minlength=131)
+    documents = torch.stack([rises.cumsum(0), places // 61])
+    q, k, v = (torch.randn(2, heads, 131, 3) for heads in (4, 2, 2))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fused, "_SCORES", scores)
+        assert_exact(
+            partial(cpu_causal_attention, documents=documents),
+            partial(causal_attention, documents=documents),
+            [q, k, v],
+        )
+
+
+def test_keys_before_all_documents_of_a_block_are_not_read() -> None:
+    q, k, v = (torch.randn(1, 2, 128, 3) for _ in range(3))
+    v[:, :, :64] = torch.nan
+    heads = cpu_causal_attention(q, k, v, torch.arange(128)[None] // 64)
+    assert heads[:, :, 64:].isfinite().all()
 
 
 @given(scores=st.sampled_from([1, 50, 100, 200, 400, 1000, 10_000]), group=st.sampled_from([1, 2]))

@@ -24,6 +24,7 @@ from nn.fused.rope import cpu_rope
 from nn.fused.swiglu import cpu_silu_product
 
 TARGETS = torch.tensor([[3, 0, 1], [1, 4, 2]])
+DOCUMENTS = torch.tensor([[0, 0, 1, 1, 1, 4, 5], [2, 2, 2, 2, 2, 2, 3]])
 ANGLES = torch.linspace(-2.0, 3.0, 3 * 2).view(3, 2)
 
 
@@ -43,6 +44,11 @@ class Case:
 CASES = {
     "attention": Case(
         cpu_causal_attention, causal_attention, ((2, 6, 5, 4), (2, 3, 7, 4), (2, 3, 7, 4))
+    ),
+    "attention of documents": Case(
+        lambda q, k, v: cpu_causal_attention(q, k, v, DOCUMENTS),
+        lambda q, k, v: causal_attention(q, k, v, DOCUMENTS),
+        ((2, 6, 7, 4), (2, 3, 7, 4), (2, 3, 7, 4)),
     ),
     "cross entropy": Case(
         lambda z: cpu_cross_entropy(z, TARGETS), lambda z: cross_entropy(z, TARGETS), ((2, 3, 5),)

@@ -10,6 +10,8 @@ from nn.config import ModelConfig as ModelConfig
 from nn.cross_entropy import cross_entropy as cross_entropy
 from nn.cross_entropy import linear_cross_entropy as linear_cross_entropy
 from nn.cross_entropy import perplexity as perplexity
+from nn.documents import document_mask as document_mask
+from nn.documents import document_numbers as document_numbers
 from nn.embedding import Embedding as Embedding
 from nn.embedding import embedding as embedding
 from nn.ffn import SiLUFFN as SiLUFFN

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import Module
 
 from contracts import contract
+from nn.documents import document_mask
 from nn.fused.attention import cpu_causal_attention
 from nn.kv_cache import LayerCache
 from nn.linear import Linear
@@ -59,24 +60,36 @@ def causal_attention(
     q: Float[Tensor, "*batch heads queries d_k"],
     k: Float[Tensor, "*batch kv_heads keys d_k"],
     v: Float[Tensor, "*batch kv_heads keys d_v"],
+    documents: Int[Tensor, "*#batch queries"] | None = None,
 ) -> Float[Tensor, "*batch heads queries d_v"]:
     """Attend with each query to the keys up to its own, the last query being level with the last.
 
+    With `documents`, the number of each token's document, to those of its own document alone: as
+    many queries as keys, and numbers that never fall along a sequence; else ValueError.
     Neighbouring query heads share a key head where those are fewer. What it computes is written
-    in `scaled_dot_product_attention`; `nn.fused` or a kernel does it without keeping scores.
+    in `scaled_dot_product_attention`; `nn.fused` or a kernel does it without keeping scores. The
+    kernels know no documents: there the scores are kept.
     """
     split = "... heads seq d -> (...) heads seq d"
-    if attention_serves(q.device, q.dtype, d_k=q.shape[-1], d_v=v.shape[-1]):
+    if documents is not None and q.shape[-2] != k.shape[-2]:
+        raise ValueError(f"documents need as many queries={q.shape[-2]} as keys={k.shape[-2]}")
+    kernel_serves = attention_serves(q.device, q.dtype, d_k=q.shape[-1], d_v=v.shape[-1])
+    if kernel_serves and documents is None:
         from nn.triton_kernels.flash_attention import flash_attention
 
         return flash_attention(*(rearrange(t, split) for t in (q, k, v))).reshape(q.shape)
     plain_only = q.shape[-2] > k.shape[-2] or k.shape != v.shape
     if not plain_only and fused_serves(q.device, q.dtype):
-        return cpu_causal_attention(*(rearrange(t, split) for t in (q, k, v))).reshape(q.shape)
+        if documents is not None:
+            documents = documents.expand(*q.shape[:-3], -1).reshape(-1, q.shape[-2])
+        flat_q, flat_k, flat_v = (rearrange(t, split) for t in (q, k, v))
+        return cpu_causal_attention(flat_q, flat_k, flat_v, documents).reshape(q.shape)
     group = q.shape[-3] // k.shape[-3]
     if group > 1:
         k, v = (repeat(t, "... kv s d -> ... (kv group) s d", group=group) for t in (k, v))
     mask = causal_mask(q.shape[-2], k.shape[-2], device=q.device)
+    if documents is not None:
+        mask = mask & document_mask(documents).unsqueeze(-3)
     return scaled_dot_product_attention(q, k, v, mask)
 
 
@@ -134,12 +147,17 @@ class MultiHeadSelfAttention(Module):
         mask: Bool[Tensor, "*#batch #seq keys"] | None = None,
         cache: LayerCache | None = None,
         values: Float[Tensor, "*batch seq d_kv"] | None = None,
+        documents: Int[Tensor, "*#batch seq"] | None = None,
     ) -> Float[Tensor, "*batch seq d_model"]:
         """Attend causally, or as `mask` says (True = may attend), to `x` and what `cache` holds.
 
         Positions go on from the cache's length when none are given. `values` are added to what the
-        value projection gives, such as those of a `ValueEmbedding`.
+        value projection gives, such as those of a `ValueEmbedding`. With `documents`, the number of
+        each token's document, none is attended to from another one; positions need no reset, as
+        RoPE's products know distances alone. With a mask or a cache they raise ValueError.
         """
+        if documents is not None and (mask is not None or cache is not None):
+            raise ValueError("documents go with neither a mask nor a cache")
         q, k, v = self.q_proj(x), self.k_proj(x), self.v_proj(x)
         if values is not None:
             v = v + values
@@ -157,7 +175,7 @@ class MultiHeadSelfAttention(Module):
         if cache is not None:
             k, v = cache.extend(k, v)
         if mask is None:
-            heads = causal_attention(q, k, v)
+            heads = causal_attention(q, k, v, documents)
         else:
             group = self.num_heads // self.num_kv_heads
             if group > 1:

@@ -78,9 +78,17 @@ class TransformerBlock(Module):
         mask: Bool[Tensor, "*#batch #seq keys"] | None = None,
         cache: LayerCache | None = None,
         values: Float[Tensor, "*batch seq d_kv"] | None = None,
+        documents: Int[Tensor, "*#batch seq"] | None = None,
     ) -> Float[Tensor, "*batch seq d_model"]:
         """Pass `x` through both sublayers; the arguments are those of the attention."""
-        attend = partial(self.attn, positions=positions, mask=mask, cache=cache, values=values)
+        attend = partial(
+            self.attn,
+            positions=positions,
+            mask=mask,
+            cache=cache,
+            values=values,
+            documents=documents,
+        )
         if self.pre_norm:
             x = x + attend(self.ln1(x))
             x = x + self.ffn(self.ln2(x))

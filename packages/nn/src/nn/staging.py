@@ -23,8 +23,13 @@ def staging_directory(target: Path) -> Iterator[Path]:
 
 
 def sync(path: Path) -> None:
-    """Wait until a file's content, or a directory's names, have reached the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    """Wait until a file's content, or a directory's names, have reached the disk.
+
+    Without the latter a rename may not survive a power cut. Windows cannot open directories.
+    """
+    if os.name == "nt" and path.is_dir():
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:

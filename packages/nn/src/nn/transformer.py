@@ -88,15 +88,21 @@ class TransformerLM(Module):
         *,
         positions: Int[Tensor, "*#batch seq"] | None = None,
         mask: Bool[Tensor, "*#batch #seq keys"] | None = None,
+        documents: Int[Tensor, "*#batch seq"] | None = None,
     ) -> Float[Tensor, "*batch seq vocab_size"]:
         """Return the logits of the token that follows each position.
 
         With a cache, `token_ids` follow the tokens that it holds, and are appended to it. `mask`
         (True = may attend; keys count the cached tokens too) forbids more than the future does,
         such as padding on the left; `positions` then says where each sequence's tokens stand.
-        More tokens than the context length, or than the cache has room for, raise ValueError.
+        With `documents`, such as `document_numbers` gives, each document of a sequence is computed
+        as if it stood alone; the last token of one still predicts what begins the next. They go
+        with neither mask nor cache. More tokens than the context length, or than the cache has room
+        for, raise ValueError.
         """
-        hidden = self.hidden_states(token_ids, cache, positions=positions, mask=mask)
+        hidden = self.hidden_states(
+            token_ids, cache, positions=positions, mask=mask, documents=documents
+        )
         return self.logits(hidden)
 
     @contract
@@ -112,14 +118,17 @@ class TransformerLM(Module):
 
     @contract
     def loss(
-        self, token_ids: Int[Tensor, "*batch seq"], targets: Int[Tensor, "*batch seq"]
+        self,
+        token_ids: Int[Tensor, "*batch seq"],
+        targets: Int[Tensor, "*batch seq"],
+        documents: Int[Tensor, "*#batch seq"] | None = None,
     ) -> Float[Tensor, ""]:
         """Return the mean cross-entropy of `targets` in nats, without keeping logits on a GPU.
 
-        Logits with a soft-cap are kept. To compile it, compile `model.loss`: a compiled model
-        compiles its `forward` alone.
+        `documents` are `forward`'s. Logits with a soft-cap are kept. To compile it, compile
+        `model.loss`: a compiled model compiles its `forward` alone.
         """
-        hidden = self.hidden_states(token_ids)
+        hidden = self.hidden_states(token_ids, documents=documents)
         if self.config.logit_soft_cap is not None:
             return cross_entropy(self.logits(hidden), targets)
         return linear_cross_entropy(hidden, self.lm_head.weight, targets)
@@ -132,6 +141,7 @@ class TransformerLM(Module):
         *,
         positions: Int[Tensor, "*#batch seq"] | None = None,
         mask: Bool[Tensor, "*#batch #seq keys"] | None = None,
+        documents: Int[Tensor, "*#batch seq"] | None = None,
     ) -> Float[Tensor, "*batch seq d_model"]:
         """Return what the output projection turns into logits; the arguments are `forward`'s."""
         seq = token_ids.shape[-1]
@@ -151,7 +161,14 @@ class TransformerLM(Module):
             values = None
             if index in self.config.value_embeddings:
                 values = self.value_embeddings[str(index)](token_ids)
-            block = partial(layer, positions=positions, mask=mask, cache=part, values=values)
+            block = partial(
+                layer,
+                positions=positions,
+                mask=mask,
+                cache=part,
+                values=values,
+                documents=documents,
+            )
             if self.activation_checkpointing and cache is None and torch.is_grad_enabled():
                 # Nothing in a block is drawn at random.
                 x = checkpoint(block, x, use_reentrant=False, preserve_rng_state=False)

@@ -20,6 +20,10 @@ query only:
              |/////|__                 product that writes them to the one that reads them. Only
              +--------+  keys          the square on the diagonal needs a mask.
 
+With documents, a block is taken against the keys from the first one on that any of its queries
+sees: the shorter the documents, the fewer. A second mask hides the rest of what the queries of
+later documents do not see.
+
 Outputs and gradients lie in memory as (batch, tokens, heads, d): heads join without a copy.
 """
 
@@ -28,12 +32,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from contracts import contract
+from nn.documents import document_begins
 
 _LOG2_E = 1.0 / math.log(2.0)
 # Queries of a block, and the scores of one that stay in the cache.
@@ -48,48 +53,61 @@ def cpu_causal_attention(
     q: Float[Tensor, "batch heads queries d"],
     k: Float[Tensor, "batch kv_heads keys d"],
     v: Float[Tensor, "batch kv_heads keys d"],
+    documents: Int[Tensor, "batch keys"] | None = None,
 ) -> Float[Tensor, "batch heads queries d"]:
     """Compute `causal_attention`: in float32 at least inside, in the dtype of `v` outside.
 
-    More queries than keys, or heads that do not divide, raise ValueError.
+    More queries than keys (with `documents`, another number of them), heads that do not divide, or
+    documents whose numbers fall, raise ValueError.
     """
     if q.shape[2] > k.shape[2]:
         raise ValueError(f"queries={q.shape[2]} are more than keys={k.shape[2]}")
     if q.shape[1] % k.shape[1] != 0:
         raise ValueError(f"heads={q.shape[1]} is not divisible by kv_heads={k.shape[1]}")
+    if documents is not None and q.shape[2] != k.shape[2]:
+        raise ValueError(f"documents need as many queries={q.shape[2]} as keys={k.shape[2]}")
     if torch.compiler.is_compiling():
-        out: Tensor = _attend_opaquely(q, k, v)[0]
+        out: Tensor = _attend_opaquely(q, k, v, documents)[0]
     else:
-        out = _Attention.apply(q, k, v)
+        out = _Attention.apply(q, k, v, documents)
     return out
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+def _attend(q: Tensor, k: Tensor, v: Tensor, documents: Tensor | None) -> tuple[Tensor, Tensor]:
     out, log_total = _new_outputs(q, v)
+    begins = None if documents is None else document_begins(documents)
     group = q.shape[1] // k.shape[1]
     with torch.autocast("cpu", enabled=False):
         for part, kv_part in _parts(q, k):
             queries = _flat(q[part]) * (_LOG2_E / math.sqrt(q.shape[3]))
             keys, values = _shared(k[kv_part], group), _shared(v[kv_part], group)
             buffer = _new_buffer(queries, keys)
-            for block, seen in _blocks(q, k):
-                query = queries[:, block]
-                scores = _shape(buffer, query.shape[:2], seen)
-                torch.bmm(query, keys[:, :seen].mT, out=scores)
-                square = scores[:, :, seen - query.shape[1] :]
+            for block, seen, hidden in _blocks(q, k, begins, part):
+                query, key = queries[:, block], keys[:, seen]
+                scores = _shape(buffer, query.shape[:2], key.shape[1])
+                torch.bmm(query, key.mT, out=scores)
+                square = scores[:, :, -query.shape[1] :]
                 square += torch.full_like(square[0], -math.inf).triu_(1)
+                _fill(scores, hidden, -math.inf)
                 largest = scores.amax(-1, keepdim=True)
                 total = scores.sub_(largest).exp2_().sum(-1, keepdim=True)
-                averages = torch.bmm(scores, values[:, :seen]).div_(total)
+                averages = torch.bmm(scores, values[:, seen]).div_(total)
                 _place(averages, out[part][:, :, block])
                 _place(largest.add_(total.log2_()), log_total[part][:, :, block])
     return out, log_total
 
 
 def _differentiate(
-    grad_out: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, log_total: Tensor
+    grad_out: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    documents: Tensor | None,
+    out: Tensor,
+    log_total: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
     grad_q, grad_k, grad_v = _token_major(q), _token_major(k), _token_major(v)
+    begins = None if documents is None else document_begins(documents)
     group = q.shape[1] // k.shape[1]
     scale = 1.0 / math.sqrt(q.shape[3])
     with torch.autocast("cpu", enabled=False):
@@ -102,17 +120,18 @@ def _differentiate(
             grad_keys, grad_values = torch.zeros_like(keys), torch.zeros_like(values)
             p_buffer, ds_buffer = _new_buffer(queries, keys), _new_buffer(queries, keys)
             sum_buffer = keys.new_empty(keys.numel())
-            for block, seen in _blocks(q, k):
-                query, grad = queries[:, block], grads[:, block]
-                p = _shape(p_buffer, query.shape[:2], seen)
-                torch.baddbmm(below_s[:, block], query, keys[:, :seen].mT, out=p).exp2_()
-                p[:, :, seen - query.shape[1] :].tril_()
-                over_queries = _shape(sum_buffer, (keys.shape[0], seen), keys.shape[2])
-                grad_values[:, :seen] += torch.bmm(p.mT, grad, out=over_queries)
-                ds = _shape(ds_buffer, query.shape[:2], seen)
-                torch.baddbmm(below_dp[:, block], grad, values[:, :seen].mT, out=ds).mul_(p)
-                grad_keys[:, :seen] += torch.bmm(ds.mT, query, out=over_queries)
-                _place(torch.bmm(ds, keys[:, :seen]).mul_(scale), grad_q[part][:, :, block])
+            for block, seen, hidden in _blocks(q, k, begins, part):
+                query, key, grad = queries[:, block], keys[:, seen], grads[:, block]
+                p = _shape(p_buffer, query.shape[:2], key.shape[1])
+                torch.baddbmm(below_s[:, block], query, key.mT, out=p).exp2_()
+                p[:, :, -query.shape[1] :].tril_()
+                _fill(p, hidden, 0.0)
+                over_queries = _shape(sum_buffer, key.shape[:2], key.shape[2])
+                grad_values[:, seen] += torch.bmm(p.mT, grad, out=over_queries)
+                ds = _shape(ds_buffer, query.shape[:2], key.shape[1])
+                torch.baddbmm(below_dp[:, block], grad, values[:, seen].mT, out=ds).mul_(p)
+                grad_keys[:, seen] += torch.bmm(ds.mT, query, out=over_queries)
+                _place(torch.bmm(ds, key).mul_(scale), grad_q[part][:, :, block])
             # The queries here are c q, and c is 1/sqrt(d) times log2(e).
             _place_shared(grad_keys.div_(_LOG2_E), grad_k[kv_part], group)
             _place_shared(grad_values, grad_v[kv_part], group)
@@ -123,15 +142,15 @@ class _Attention(Function):
     """The two passes as one function of eager mode."""
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        out, log_total = _attend(q, k, v)
-        ctx.save_for_backward(q, k, v, out, log_total)
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, documents: Tensor | None) -> Tensor:
+        out, log_total = _attend(q, k, v, documents)
+        ctx.save_for_backward(q, k, v, documents, out, log_total)
         return out
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return _differentiate(grad_out, *ctx.saved_tensors)
+    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
+        return *_differentiate(grad_out, *ctx.saved_tensors), None
 
 
 # The compiler is not to look inside: it would unroll the loops, and give every block a buffer. In
@@ -143,25 +162,29 @@ _differentiate_opaquely = torch.library.custom_op(
 
 
 @_attend_opaquely.register_fake
-def _(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+def _(q: Tensor, k: Tensor, v: Tensor, documents: Tensor | None) -> tuple[Tensor, Tensor]:
     return _new_outputs(q, v)
 
 
 @_differentiate_opaquely.register_fake
 def _(
-    grad_out: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, log_total: Tensor
+    grad_out: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    documents: Tensor | None,
+    out: Tensor,
+    log_total: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
     return _token_major(q), _token_major(k), _token_major(v)
 
 
-def _save(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
+def _save(ctx: Any, inputs: tuple[Tensor | None, ...], output: tuple[Tensor, Tensor]) -> None:
     ctx.save_for_backward(*inputs, *output)
 
 
-def _backward(ctx: Any, grad_out: Tensor, _: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    gradients: tuple[Tensor, Tensor, Tensor]
-    gradients = _differentiate_opaquely(grad_out, *ctx.saved_tensors)
-    return gradients
+def _backward(ctx: Any, grad_out: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    return *_differentiate_opaquely(grad_out, *ctx.saved_tensors), None
 
 
 _attend_opaquely.register_autograd(_backward, setup_context=_save)
@@ -185,12 +208,30 @@ def _parts(q: Tensor, k: Tensor) -> Iterator[tuple[_Part, _Part]]:
             yield (one, slice(begin * group, end * group)), (one, slice(begin, end))
 
 
-def _blocks(q: Tensor, k: Tensor) -> Iterator[tuple[slice, int]]:
-    """Yield blocks of queries, with the number of keys that the last one of each sees."""
+def _blocks(
+    q: Tensor, k: Tensor, begins: Tensor | None, part: _Part
+) -> Iterator[tuple[slice, slice, Tensor | None]]:
+    """Yield blocks of queries, the keys that any of a block sees, and which of them are hidden.
+
+    Beside what lies in the future; None stands for no others.
+    """
     queries = q.shape[2]
     for begin in range(0, queries, _QUERIES):
         end = min(begin + _QUERIES, queries)
-        yield slice(begin, end), end + k.shape[2] - queries
+        block, last = slice(begin, end), end + k.shape[2] - queries
+        if begins is None:
+            yield block, slice(0, last), None
+            continue
+        firsts = begins[part[0], block, None]
+        first = int(firsts.min())
+        hidden = torch.arange(first, last) < firsts
+        yield block, slice(first, last), hidden if hidden.any() else None
+
+
+def _fill(scores: Tensor, hidden: Tensor | None, value: float) -> None:
+    """Put `value` where a batch element's queries, in any head, do not see a key."""
+    if hidden is not None:
+        scores.unflatten(0, (len(hidden), -1)).masked_fill_(hidden.unsqueeze(1), value)
 
 
 def _flat(part: Tensor) -> Tensor:
