@@ -1,15 +1,21 @@
 """Damage to checkpoints: every kind of it is found before a byte reaches an unpickler."""
 
 import errno
+import json
 import os
 import random
+import re
 import shutil
+import sys
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
+import refusals
 import torch
 from kills import module_and_optimizer
+from refusals import can_mount, on_a_small_disk
+from warm_process import WarmPair
 
 from trainer import checkpoints, load_checkpoint, retention, save_checkpoint
 from trainer.checkpoints import CorruptCheckpointError, Counters, SaveError
@@ -173,6 +179,46 @@ def test_save_into_a_directory_that_is_gone_raises(root: Path) -> None:
         checkpoints.save(root, model, [optimizer], counters=Counters(7, 7, 0.5), identity={})
     assert not root.exists()
     assert checkpoints.verify(aside / "step-000000005").step == 5
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [
+        (0o555, "checkpoints/.unfinished-step-000000007; step 5 is intact"),
+        (0o000, "checkpoints/.unfinished-step-000000007; earlier ones cannot be seen"),
+    ],
+)
+def test_save_without_permission_raises(root: Path, warm: WarmPair, mode: int, words: str) -> None:
+    arguments = {"root": str(root.parent), "mode": mode}
+    (said,) = warm.call("refusals.save_without_permission", arguments)
+    assert said == f"SaveError: cannot save step 7: Permission denied: {words}"
+    assert sorted(path.name for path in root.iterdir()) == ["step-000000003", "step-000000005"]
+    assert checkpoints.verify(root / "step-000000005").step == 5
+
+
+def test_checkpoints_that_cannot_be_read_are_not_taken_for_none(root: Path, warm: WarmPair) -> None:
+    arguments = {"root": str(root.parent), "mode": 0o000}
+    (said,) = warm.call("refusals.find_without_permission", arguments)
+    assert said == "PermissionError: [Errno 13] Permission denied: 'checkpoints'"
+
+
+@pytest.mark.skipif(not can_mount(), reason="mounts a disk")
+def test_save_on_a_disk_that_is_full_or_read_only_raises(tmp_path: Path) -> None:
+    program = [sys.executable, refusals.__file__]
+    process = on_a_small_disk(tmp_path, "256k", *program)
+    assert process.returncode == 0, process.stderr
+    said = json.loads(process.stdout)
+    for case in ("little", "none"):
+        assert re.fullmatch(
+            r"SaveError: cannot save step 7: needs \d\.\d MB, \d\.\d MB free; step 5 is intact",
+            said[case],
+        )
+    assert said["read-only"] == (
+        "SaveError: cannot save step 7: Read-only file system: "
+        "checkpoints/.unfinished-step-000000007; step 5 is intact"
+    )
+    assert said["checkpoints"] == "step-000000003 step-000000005"
+    assert said["last"] == "5"
 
 
 def test_single_file_onto_a_directory_raises(tmp_path: Path) -> None:

@@ -4,13 +4,17 @@ import json
 import os
 import platform
 import resource
+import sys
 from pathlib import Path
 
 import pytest
+from refusals import can_mount, on_a_small_disk
 from trainer_jobs import start
 from warm_process import WarmPair
 
 from trainer import run_lock
+from trainer.cli import exit_status
+from trainer.disk import NoSpaceError
 from trainer.run_lock import RunLockedError
 
 
@@ -69,3 +73,39 @@ def test_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
         run_lock.hold(tmp_path / "file/run"),
     ):
         pass
+
+
+def test_directory_without_permission_is_refused(tmp_path: Path, warm: WarmPair) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    arguments = {"root": str(tmp_path), "mode": 0o555}
+    (said,) = warm.call("refusals.hold_without_permission", arguments)
+    assert said == (
+        "ValueError: run_dir checkpoints cannot be written (Permission denied): "
+        "mend that or give another --run-dir"
+    )
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
+@pytest.mark.skipif(not can_mount(), reason="mounts a disk")
+def test_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    train = Path(sys.executable).parent / "train"
+    fill = f"head -c 9999 /dev/zero 2>&- >filler; {train} --run-dir=run; echo $?; ls -A"
+    process = on_a_small_disk(tmp_path, "4k", "sh", "-c", fill)
+    assert process.stdout.split() == ["4", "filler"]
+    assert process.stderr == (
+        "train: run_dir run cannot be written (No space left on device): "
+        "make room or give another --run-dir\n"
+    )
+
+
+def test_file_that_may_not_grow_is_a_full_disk(tmp_path: Path) -> None:
+    child = os.fork()
+    if not child:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3, 3))
+        try:
+            with run_lock.hold(tmp_path / "run"):
+                os._exit(0)
+        except NoSpaceError as error:
+            os._exit(exit_status(error) or 0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 4
+    assert list(tmp_path.iterdir()) == []

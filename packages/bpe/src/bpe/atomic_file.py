@@ -14,8 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-if sys.platform != "win32":
-    import fcntl
+from bpe.file_lock import lock
 
 _SUFFIX = ".partial"
 
@@ -34,7 +33,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     try:
         remove_abandoned(path)
         with temporary.open("x+b") as file:
-            _lock(file.fileno())
+            lock(file.fileno())
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -75,17 +74,11 @@ def remove_abandoned(path: Path) -> None:
         # A living writer holds the lock; its file, or one of another user, stays.
         with contextlib.suppress(OSError):
             with sibling.open("rb") as file:
-                _lock(file.fileno())
+                lock(file.fileno())
                 if sys.platform != "win32":
                     sibling.unlink()
             if sys.platform == "win32":
                 sibling.unlink()
-
-
-def _lock(descriptor: int) -> None:
-    """Lock an open file, or raise BlockingIOError when another process has it."""
-    if sys.platform != "win32":
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _sync_directory(directory: Path) -> None:

@@ -122,7 +122,7 @@ def _signals_wait() -> Iterator[None]:
 def _ctrl_c_blocked() -> Iterator[None]:
     # Ctrl-C reaches all processes of the terminal; the parent alone answers it. What is blocked
     # here stays blocked in the worker from its first moment on, when it could not yet ignore it.
-    if sys.platform == "win32":
+    if not hasattr(signal, "pthread_sigmask"):
         yield
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])

@@ -102,9 +102,10 @@ def peak_memory() -> int | None:
 
     None where the system does not tell (Windows).
     """
-    if sys.platform == "win32":
+    try:
+        import resource
+    except ImportError:
         return None
-    import resource
 
     whom = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     largest = max(resource.getrusage(who).ru_maxrss for who in whom)

@@ -27,9 +27,11 @@ from safetensors.torch import load_file, save_file
 from torch.nn import Module
 from torch.optim import Optimizer
 
+from nn.staging import sync
 from trainer import restoring
 from trainer.archives import CorruptCheckpointError as CorruptCheckpointError
 from trainer.archives import check_archive, load_plain
+from trainer.disk import NO_SPACE
 from trainer.nonfinite import NonFiniteError
 from trainer.restoring import Counters as Counters
 
@@ -90,10 +92,10 @@ def save(
         delete(temporary)
         temporary.mkdir()
         save_file(weights, temporary / MODEL)
-        _flush(temporary / MODEL)
+        sync(temporary / MODEL)
         with (temporary / OPTIMIZER).open("wb") as file:
             torch.save(state, file)
-        _flush(temporary / OPTIMIZER)
+        sync(temporary / OPTIMIZER)
         manifest = {
             "format": FORMAT,
             "step": counters.step,
@@ -102,8 +104,8 @@ def save(
             "identity": dict(identity),
         }
         (temporary / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
-        _flush(temporary / MANIFEST)
-        _flush(temporary)
+        sync(temporary / MANIFEST)
+        sync(temporary)
         _rename(temporary, final)
     except (OSError, SafetensorError) as error:
         with contextlib.suppress(OSError):
@@ -113,8 +115,13 @@ def save(
 
 
 def steps(root: Path) -> list[Path]:
-    """Return the finished checkpoints below `root`, earliest first."""
-    return sorted(path for path in root.glob(f"{PREFIX}*") if path.is_dir())
+    """Return the finished checkpoints below `root`, earliest first.
+
+    Raises PermissionError, which a glob would not, for a directory that cannot be read.
+    """
+    if not root.exists():
+        return []
+    return sorted(p for p in root.iterdir() if p.name.startswith(PREFIX) and p.is_dir())
 
 
 def discard(directory: Path, name: str) -> None:
@@ -207,7 +214,7 @@ def _rename(temporary: Path, final: Path) -> None:
         delete(older)
         final.rename(older)
     temporary.rename(final)
-    _flush(final.parent)
+    sync(final.parent)
     if older.exists():
         discard(older, older.name.removeprefix(REPLACED))
 
@@ -217,12 +224,18 @@ def _why_not_saved(root: Path, step: int, needed: int, error: Exception) -> str:
     number = error.errno if isinstance(error, OSError) else None
     if isinstance(error, OSError) and error.filename:
         reason = f"{error.strerror}: {error.filename}"
-    if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in reason:
+    if number in NO_SPACE or "No space left" in reason:
         free = shutil.disk_usage(root).free
         reason = f"needs {_megabytes(needed)}, {_megabytes(free)} free"
-    saved = steps(root)
-    kept = f"step {int(saved[-1].name.removeprefix(PREFIX))} is intact" if saved else "no other is"
-    return f"cannot save step {step}: {reason}; {kept}"
+    return f"cannot save step {step}: {reason}; {_what_is_kept(root)}"
+
+
+def _what_is_kept(root: Path) -> str:
+    try:
+        saved = steps(root)
+    except OSError:
+        return "earlier ones cannot be seen"
+    return f"step {int(saved[-1].name.removeprefix(PREFIX))} is intact" if saved else "no other is"
 
 
 def _megabytes(size: int) -> str:
@@ -236,14 +249,3 @@ def _describe(path: Path) -> dict[str, int | str]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    # Directories too: without it a rename may not survive a power cut. Windows cannot open them.
-    if os.name == "nt" and path.is_dir():
-        return
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -9,7 +9,6 @@ What needs torch is imported late, so that a terminal says at once that somethin
 """
 
 import dataclasses
-import errno
 import logging
 import os
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainer import run_lock
+from trainer.disk import NO_SPACE
 from trainer.place import find_place
 from trainer.signals import StopRequested
 
@@ -199,7 +199,7 @@ def exit_status(error: BaseException) -> int | None:
     if isinstance(error, MemoryError | OutOfMemoryError | SaveError):
         return 4
     if isinstance(error, OSError):
-        return 4 if error.errno in (errno.ENOSPC, errno.EDQUOT) else 2
+        return 4 if error.errno in NO_SPACE else 2
     return 2 if isinstance(error, ValueError) else None
 
 

@@ -6,7 +6,6 @@ library huggingface_hub does the asking; by itself it begins a killed download a
 """
 
 import contextlib
-import errno
 import hashlib
 import logging
 import os
@@ -18,12 +17,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from trainer.corpus import BLOCK
+from trainer.disk import NO_SPACE
 from trainer.display import Display, Meter
 from trainer.remembered import remembered
 from trainer.stages import exclusive, flush
 
 HUB = "https://huggingface.co"
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from bpe.training import TrainingProgress
 from trainer import stories
 from trainer.config import DataConfig
 from trainer.corpus import corpus_size, count_marks, first_bytes, text_sha256
+from trainer.disk import NO_SPACE, NoSpaceError
 from trainer.display import Display
 from trainer.mixture import part_sizes
 from trainer.prepared import DESCRIPTION, TOKENIZER, TRAIN, VALID
@@ -35,7 +36,6 @@ FORMAT = 1
 TEXT, TRAIN_TEXT, VALID_TEXT, PART_TEXT = "text", "train.txt", "valid.txt", "part.txt"
 # Below the cache: the hashes of large corpora.
 HASHES = "hashes.json"
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def prepare(data: DataConfig, display: Display, *, out: Path | None = None) -> Path:
@@ -215,7 +215,7 @@ def _disk_errors(work: Path) -> Iterator[None]:
         if error.errno not in NO_SPACE:
             raise
         free = human_size(shutil.disk_usage(work.parent).free)
-        raise OSError(
+        raise NoSpaceError(
             errno.ENOSPC,
             f"{error.strerror}: {free} are free where {work.parent} is; the finished stages are "
             f"kept, and the same command goes on when there is room",

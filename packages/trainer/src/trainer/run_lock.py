@@ -1,11 +1,12 @@
 """One run directory, one writer: a lock that the kernel lifts when its holder ends, however.
 
 `run.lock` in the directory says who holds it. The lock is on the open file, not the file's
-existence: a file that a killed process left behind locks nothing. There is no lock on Windows.
+existence: a file that a killed process left behind locks nothing.
 """
 
 import contextlib
 import datetime
+import errno
 import json
 import os
 import platform
@@ -14,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-if sys.platform != "win32":
-    import fcntl
+from bpe.file_lock import lock
+from trainer.disk import NO_SPACE, NoSpaceError
 
 NAME = "run.lock"
 
@@ -37,41 +38,42 @@ def check_free(directory: Path) -> None:
 def hold(directory: Path) -> Iterator[None]:
     """Make the directory and be its only writer within the block.
 
-    Raises RunLockedError that names the holder, ValueError if the directory cannot be written. A
-    directory in which nothing was made is gone after the block.
+    Raises RunLockedError that names the holder, ValueError if the directory cannot be written, and
+    NoSpaceError if the disk is full. A directory in which nothing was made is gone after the block.
     """
     made = not directory.exists()
     try:
         directory.mkdir(parents=True, exist_ok=True)
         file = _open_locked(directory)
     except OSError as error:
-        raise ValueError(
-            f"run_dir {directory} cannot be written ({error.strerror}): "
-            f"mend that or give another --run-dir"
-        ) from None
-    with file:
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):
-                # Not if the directory was renamed and another one took its place.
-                if _is_same(file, directory / NAME):
-                    (directory / NAME).unlink()
-                if made:
-                    directory.rmdir()
+        if made:
+            _remove_empty(directory)
+        raise _unwritable(directory, error) from None
+    try:
+        _write_holder(file, directory)
+        yield
+    finally:
+        # Not if the directory was renamed and another one took its place.
+        ours = _is_same(file, directory / NAME)
+        if sys.platform == "win32":
+            # Where no open file can be deleted.
+            file.close()
+        with contextlib.suppress(OSError):
+            if ours:
+                (directory / NAME).unlink()
+        if made:
+            _remove_empty(directory)
+        file.close()
 
 
 def _open_locked(directory: Path) -> IO[bytes]:
     path = directory / NAME
     while True:
-        file = path.open("a+b")
+        file = path.open("a+b", buffering=0)
         try:
             _lock(file, directory)
             # The one before may have removed the file between the two lines above.
             if _is_same(file, path):
-                file.truncate(0)
-                file.write(json.dumps(_holder()).encode())
-                file.flush()
                 return file
         except BaseException:
             file.close()
@@ -79,11 +81,33 @@ def _open_locked(directory: Path) -> IO[bytes]:
         file.close()
 
 
-def _lock(file: IO[bytes], directory: Path) -> None:
-    if sys.platform == "win32":
-        return
+def _write_holder(file: IO[bytes], directory: Path) -> None:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file.truncate(0)
+        content = json.dumps(_holder()).encode()
+        if file.write(content) < len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError as error:
+        raise _unwritable(directory, error) from None
+
+
+def _unwritable(directory: Path, error: OSError) -> Exception:
+    full = error.errno in NO_SPACE
+    words = (
+        f"run_dir {directory} cannot be written ({error.strerror}): "
+        f"{'make room' if full else 'mend that'} or give another --run-dir"
+    )
+    return NoSpaceError(error.errno, words) if full else ValueError(words)
+
+
+def _remove_empty(directory: Path) -> None:
+    with contextlib.suppress(OSError):
+        directory.rmdir()
+
+
+def _lock(file: IO[bytes], directory: Path) -> None:
+    try:
+        lock(file.fileno())
     except BlockingIOError:
         file.seek(0)
         raise RunLockedError(

@@ -8,15 +8,12 @@ import contextlib
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bpe.atomic_file import write_atomically
-
-if sys.platform != "win32":
-    import fcntl
+from bpe.file_lock import HAS_FLOCK, lock
 
 Facts = Mapping[str, Any]
 """What a stage found, as plain data: later stages need it, even in another process."""
@@ -81,19 +78,20 @@ def exclusive(directory: Path, on_wait: Callable[[], None]) -> Iterator[bool]:
     """Make `directory` and be the only process in it; yield whether it is still there.
 
     Where another process holds it, `on_wait` is called, and the block waits for its end. It has
-    then been renamed or removed, unless that process was killed. No lock on Windows.
+    then been renamed or removed, unless that process was killed. Windows locks no directories:
+    there, nobody waits.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    if sys.platform == "win32":
+    if not HAS_FLOCK:
         yield True
         return
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(descriptor)
         except BlockingIOError:
             on_wait()
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            lock(descriptor, wait=True)
         except OSError:
             # A file system without locks; better to go on without one than not at all.
             pass

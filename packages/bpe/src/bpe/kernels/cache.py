@@ -84,7 +84,7 @@ def _user_cache_directory() -> Path:
 
 
 def _is_trusted(path: Path) -> bool:
-    if sys.platform == "win32":
+    if not hasattr(os, "getuid"):
         return True
     status = path.stat()
     return status.st_uid in (0, os.getuid()) and not status.st_mode & 0o002
