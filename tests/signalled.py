@@ -48,7 +48,7 @@ def signal_everywhere(
         run = Path(f"{number.name}-{phase}-{moment}")
         reading, writing = os.pipe()
         owner, function, call = PHASES[phase][moment]
-        errors = os.open(f"{run}.txt", os.O_WRONLY | os.O_CREAT)
+        errors = os.open(f"{run}.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
 
         def work(
             owner: Any = owner,

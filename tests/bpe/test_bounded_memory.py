@@ -17,7 +17,7 @@ PIECE = WORDS.encode()[: 1 << 20]
 COUNT = """
 import sys
 from bpe import count_pretokens
-from bpe.report import peak_memory
+from bpe.peak_memory import peak_memory
 found = count_pretokens(sys.argv[2], engine=sys.argv[1], workers=int(sys.argv[3]))
 print(found.num_bytes, peak_memory() >> 20)
 """
@@ -25,7 +25,7 @@ print(found.num_bytes, peak_memory() >> 20)
 ENCODE = """
 import sys
 from bpe import Tokenizer
-from bpe.report import peak_memory
+from bpe.peak_memory import peak_memory
 pairs = [(b"w", b"o"), (b"r", b"d"), (b"wo", b"rd"), (b"a", b"n"), (b"an", b"d"), (b" ", b"word")]
 tokens = [*(bytes([byte]) for byte in range(256)), *(left + right for left, right in pairs)]
 tokenizer = Tokenizer(dict(enumerate(tokens)), pairs, engine=sys.argv[1])
@@ -111,3 +111,13 @@ def test_a_line_of_two_gigabytes_fits_into_a_little_memory(
     num_bytes, megabytes = run(script, engine, directory / "a.txt", last)
     assert num_bytes == num_pieces << 20
     assert megabytes < 300
+
+
+def test_peak_of_memory_leaves_out_the_program_that_started_this_one() -> None:
+    script = "from bpe.peak_memory import peak_memory; print(peak_memory() >> 20)"
+    start = (
+        "import subprocess, sys; held = bytearray(b'.') * (311 << 20); "
+        "subprocess.run([sys.executable, '-c', sys.argv[1]], check=True)"
+    )
+    words = [sys.executable, "-c", start, script]
+    assert int(subprocess.check_output(words)) < 100

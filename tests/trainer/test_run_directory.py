@@ -115,7 +115,9 @@ def test_configuration_is_kept_as_json(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "config.json").read_text())["seed"] == 13
 
 
-@pytest.mark.parametrize("content", ["{", "[]", None])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", "[" * 9001, None], ids=["cut", "list", "deep", "no file"]
+)
 def test_file_that_is_no_json_object_is_named(tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "run.json"
     if content is not None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
-from bpe.report import peak_memory
+from bpe.peak_memory import peak_memory
 from bpe.terminal import show_tokens
 
 

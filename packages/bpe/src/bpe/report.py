@@ -1,6 +1,5 @@
-"""Measure what a tokenizer does to a text: compression, throughput, the tokens it uses, memory."""
+"""Measure what a tokenizer does to a text: compression, throughput, the tokens it uses."""
 
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -95,19 +94,3 @@ def share_of_tenths(counts: Mapping[int, int], vocab_size: int) -> list[tuple[ra
         (range(first, end), sum(counts.get(i, 0) for i in range(first, end)) / total)
         for first, end in pairwise(borders)
     ]
-
-
-def peak_memory() -> int | None:
-    """Return the largest memory that this process, or one that it started, has held, in bytes.
-
-    None where the system does not tell (Windows).
-    """
-    try:
-        import resource
-    except ImportError:
-        return None
-
-    whom = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    largest = max(resource.getrusage(who).ru_maxrss for who in whom)
-    # In bytes on macOS, in kibibytes elsewhere.
-    return largest if sys.platform == "darwin" else largest * 1024

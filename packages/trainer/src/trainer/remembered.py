@@ -57,6 +57,6 @@ def _stamp(file: Path) -> list[int]:
 def _read(notes: Path) -> dict[str, Any]:
     try:
         content = json.loads(notes.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -31,7 +31,8 @@ class Stages:
         self._directory = directory
         self._key = key
         self._done: dict[str, dict[str, Any]] = {}
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+        unreadable = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
+        with contextlib.suppress(*unreadable):
             content = json.loads((directory / RECORD).read_bytes())
             if content["key"] == key:
                 self._done = {
