@@ -36,9 +36,7 @@ with run_lock.hold(Path("run")):
 said["verify"] = trainer.cli.main(["verify", "run"])
 said["generate"] = sampling.cli.main(["run", "--prompt", "Once", "--max-tokens", "3"])
 Path("t.txt").write_text("the cat sat on the mat " * 500)
-said["bpe train"] = bpe_command(
-    "train", "t.txt", "--vocab-size", "277", "--workers", "2", "--out", "tok"
-)
+said["bpe train"] = bpe_command("train", "t.txt", "--vocab-size", "277", "--out", "tok")
 said["bpe encode"] = bpe_command("encode", "tok", "t.txt", "--out", "t.npy")
 said["bpe decode"] = bpe_command("decode", "tok", "t.npy", "--out", "back.txt")
 said["bpe report"] = bpe_command("report", "tok", "t.txt")
