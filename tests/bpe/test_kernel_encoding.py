@@ -257,8 +257,6 @@ def test_bad_arguments_are_refused(kernels: Tokenizer) -> None:
         kernels.encode_array("a", errors="ignore")
     with pytest.raises(ValueError, match="allowed_special"):
         kernels.encode("a", allowed_special=["<|absent|>"])
-    with pytest.raises(TypeError, match="not a str"):
-        kernels.encode_array(b"a")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -296,7 +294,7 @@ def test_a_file_of_many_chunks_is_encoded_in_order(
     kernels: Tokenizer, corpus: str, tmp_path: Path, workers: int
 ) -> None:
     path = tmp_path / "text.txt"
-    text = corpus * 17 + "<|endoftext|>"
+    text = corpus * 67 + "<|endoftext|>"
     path.write_bytes(text.encode())
     steps: list[tuple[int, int]] = []
     found = kernels.encode_file(

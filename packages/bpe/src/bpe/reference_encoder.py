@@ -15,7 +15,7 @@ from bpe.pretoken_cache import PretokenCache
 from bpe.pretokenize import split_pretokens
 from bpe.specials import compile_specials, split_on_specials
 from bpe.streaming import WINDOW, check_errors, cut_stream, gathered, split_stream, well_formed
-from bpe.text_file import TextFile
+from bpe.text_file import TextFile, TextInMemory
 from bpe.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -55,14 +55,19 @@ class ReferenceEncoder:
         return ids
 
     def encode_array(
-        self, text: str, specials: Sequence[str], errors: str, workers: int | None = None
+        self,
+        text: str | memoryview,
+        specials: Sequence[str],
+        errors: str,
+        workers: int | None = None,
     ) -> "TokenArray":
-        """Return the ids of `text` as an array; there is one worker only."""
+        """Return the ids of `text`, which may be UTF-8, as an array; there is one worker only."""
         # numpy takes longer to import than the rest of the package: it waits for its first use.
         import numpy as np
 
         ids = array("H" if self._num_ids <= 1 << 16 else "I")
-        for batch in self.batches((text,), specials, errors):
+        pieces = (text,) if isinstance(text, str) else TextInMemory(text, errors=errors)
+        for batch in self.batches(pieces, specials, errors):
             ids.extend(batch)
         return np.frombuffer(ids, dtype=f"<u{ids.itemsize}")
 

@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, get_args
 
-from bpe.byte_stream import stored_size
 from bpe.chunking import ChunkCutter
 from bpe.engines import Engine, has_kernels
 from bpe.kernels.cache_state import LIMIT
@@ -68,9 +67,9 @@ class TextEncoder:
         return self._engine_for(len(text)).encode(text, specials, errors)
 
     def encode_array(
-        self, text: str, specials: Sequence[str], errors: str, workers: int | None
+        self, text: str | memoryview, specials: Sequence[str], errors: str, workers: int | None
     ) -> "TokenArray":
-        """Return the ids of `text` as an array."""
+        """Return the ids of `text`, which may be UTF-8, as an array."""
         return self._engine_for(len(text)).encode_array(text, specials, errors, workers)
 
     def encode_batch(
@@ -137,7 +136,7 @@ class TextEncoder:
         self, text: TextFile, specials: Sequence[str], workers: int | None
     ) -> Iterator["Sequence[int] | TokenArray"]:
         """Yield the ids of a file in batches, each to be used up before the next."""
-        engine = self._engine_for(stored_size(text.path))
+        engine = self._engine_for(text.size)
         return engine.encode_file(text, specials, workers)
 
     def _engine_for(self, num_characters: int) -> "ReferenceEncoder | KernelEncoder":

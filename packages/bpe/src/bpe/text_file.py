@@ -2,10 +2,15 @@
 
 import codecs
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from bpe.byte_stream import ByteStream, stored_size
 from bpe.chunking import Chunk, ChunkCutter, cut_chunks
+from bpe.memory_stream import MemoryStream
 from bpe.text_source import TextSource
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 
 class TextFile(TextSource):
@@ -47,7 +52,7 @@ class TextFile(TextSource):
         """The bytes of the file as it is stored, 0 for a pipe."""
         return stored_size(self.path)
 
-    def open(self) -> ByteStream:
+    def open(self) -> ByteStream | MemoryStream:
         """Return the bytes of the text."""
         return ByteStream(self.path)
 
@@ -58,3 +63,32 @@ class TextFile(TextSource):
     def chunks(self, cutter: ChunkCutter) -> Iterator[Chunk]:
         """Yield the text in chunks of about the size of a piece, cut where `cutter` says."""
         return (Chunk([text]) for text in cut_chunks(self, cutter))
+
+
+def view_bytes(data: "ReadableBuffer") -> memoryview:
+    """Return a view of a buffer of single bytes. Raises TypeError for what is not one."""
+    try:
+        view = memoryview(data)
+    except TypeError:
+        raise TypeError(f"text is a {type(data).__name__}, not a str or bytes") from None
+    if view.ndim != 1 or view.format not in ("B", "b", "c"):
+        kind = f"{type(data).__name__} of {view.format!r} with {view.ndim} axes"
+        raise TypeError(f"text is a {kind}, not a row of bytes")
+    return view if view.format == "B" else view.cast("B")
+
+
+class TextInMemory(TextFile):
+    """A text that is at hand, as UTF-8 or as a well-formed str, read as a file is."""
+
+    def __init__(self, data: str | memoryview, *, errors: str = "strict") -> None:
+        super().__init__("text", errors=errors)
+        self.data = data
+
+    @property
+    def size(self) -> int:
+        """How many bytes or characters there are."""
+        return len(self.data)
+
+    def open(self) -> MemoryStream:
+        """Return the bytes of the text."""
+        return MemoryStream(self.data)

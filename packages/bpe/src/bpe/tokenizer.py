@@ -16,11 +16,14 @@ from bpe.file_encoding import EncodedFile, FileEngine, encode_file
 from bpe.gpt2_format import read_gpt2_files
 from bpe.huggingface_format import read_huggingface_file, write_huggingface_file
 from bpe.text_encoder import TextEncoder
+from bpe.text_file import view_bytes
 from bpe.tiktoken_format import read_tiktoken_file, write_tiktoken_file
 from bpe.token_decoder import TokenDecoder
 from bpe.vocabulary import Vocabulary, check_vocabulary
 
 if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
     from bpe.token_file import TokenArray
 
 
@@ -179,7 +182,7 @@ class Tokenizer:
 
     def encode_array(
         self,
-        text: str,
+        text: "str | ReadableBuffer",
         *,
         allowed_special: str | Collection[str] = "all",
         errors: str = "strict",
@@ -187,12 +190,16 @@ class Tokenizer:
     ) -> "TokenArray":
         """Return what `encode` returns as uint16, or as uint32 when `vocab_size` is over 65,536.
 
-        `workers` are the threads that the kernels may take; None for all CPUs if the text is long.
+        UTF-8 need not be decoded first: `text` may be bytes or a buffer of bytes, such as a file
+        that `mmap` maps. A byte that is not UTF-8 raises ValueError with its offset and line, or
+        with `errors="replace"` becomes U+FFFD. `workers` are the threads that the kernels may take;
+        None for all CPUs if the text is long.
         """
-        if not isinstance(text, str):
-            raise TypeError(f"text is a {type(text).__name__}, not a str")
         allowed = self._allowed(allowed_special)
-        return self._encoder.encode_array(text, allowed, errors, workers)
+        if isinstance(text, str):
+            return self._encoder.encode_array(text, allowed, errors, workers)
+        with view_bytes(text) as data:
+            return self._encoder.encode_array(data, allowed, errors, workers)
 
     def encode_batch(
         self,

@@ -10,7 +10,6 @@ cut comes is read whole.
 """
 
 import codecs
-import io
 import os
 from collections.abc import Iterable, Iterator
 from threading import Lock
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from bpe.byte_stream import ByteStream
 from bpe.chunking import ChunkCutter
+from bpe.memory_stream import MemoryStream
 
 # Kernels may read so far behind a text.
 PADDING = 64
@@ -28,15 +28,6 @@ _FIRST_WINDOW = 1 << 12
 
 class NotUtf8Error(Exception):
     """Somewhere in the text is a byte that is not UTF-8."""
-
-
-class BytesInMemory(io.BytesIO):
-    """Bytes that are at hand, to be read as a file is."""
-
-    @property
-    def num_read(self) -> int:
-        """Return how many of them were read."""
-        return self.tell()
 
 
 def open_files(paths: Iterable[str | os.PathLike[str]]) -> Iterator[ByteStream]:
@@ -52,7 +43,7 @@ class ByteChunks:
 
     def __init__(
         self,
-        streams: Iterator[ByteStream | BytesInMemory],
+        streams: Iterator[ByteStream | MemoryStream],
         cutter: ChunkCutter,
         chunk_bytes: int,
     ) -> None:
@@ -63,7 +54,7 @@ class ByteChunks:
         self._cutter = cutter
         self._chunk_bytes = chunk_bytes
         self._lock = Lock()
-        self._stream: ByteStream | BytesInMemory | None = None
+        self._stream: ByteStream | MemoryStream | None = None
         self._is_closed = False
         self._rest = np.empty(0, np.uint8)
 
@@ -141,7 +132,7 @@ class ByteChunks:
             window *= 16
 
 
-def _fill(stream: ByteStream | BytesInMemory, target: NDArray[np.uint8]) -> int:
+def _fill(stream: ByteStream | MemoryStream, target: NDArray[np.uint8]) -> int:
     """Read until `target` is full or the stream ends."""
     view = target.data
     filled = 0

@@ -4,7 +4,6 @@ Text goes in chunks that are cut where no pretoken is cut in two, each to a thre
 its own; the ids come back in the order of the text. So they do not depend on how it was cut.
 """
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,14 +13,11 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bpe.byte_stream import stored_size
 from bpe.chunking import ChunkCutter, cut_chunks
 from bpe.kernels.byte_chunks import (
     PADDING,
     ByteChunks,
-    BytesInMemory,
     NotUtf8Error,
-    open_files,
 )
 from bpe.kernels.chunk_encoder import SMALL, ChunkEncoder
 from bpe.kernels.merge_tables import MergeTables
@@ -29,7 +25,7 @@ from bpe.kernels.special_trie import build_trie
 from bpe.patterns import compile_pattern
 from bpe.processes import available_cpus
 from bpe.streaming import check_errors, well_formed
-from bpe.text_file import TextFile
+from bpe.text_file import TextFile, TextInMemory
 from bpe.token_file import TokenArray
 from bpe.vocabulary import Vocabulary
 
@@ -68,21 +64,37 @@ class KernelEncoder:
         return ids
 
     def encode_array(
-        self, text: str, specials: Sequence[str], errors: str, workers: int | None = None
+        self,
+        text: str | memoryview,
+        specials: Sequence[str],
+        errors: str,
+        workers: int | None = None,
     ) -> TokenArray:
-        """Return the ids of `text` as an array."""
-        data = _utf8(text, errors)
-        if len(data) <= self._longest_short:
-            encoder = self._take()
-            ids = encoder.encode_small(data, self._trie(specials)).copy()
-            self._idle.append(encoder)
-            return ids
-        workers = workers or max(1, min(available_cpus(), len(data) // (2 * self._chunk_bytes)))
-        stream = iter([BytesInMemory(data)])
-        chunks = ByteChunks(stream, self._cutter(specials), self._chunk_bytes)
-        ids = np.empty(len(data) // 3, self._tables.dtype)
+        """Return the ids of `text`, which may be UTF-8, as an array."""
+        check_errors(errors)
+        if len(text) <= self._longest_short:
+            decoded = text if isinstance(text, str) else "".join(TextInMemory(text, errors=errors))
+            data = _utf8(decoded, errors)
+            if len(data) <= self._longest_short:
+                encoder = self._take()
+                ids = encoder.encode_small(data, self._trie(specials)).copy()
+                self._idle.append(encoder)
+                return ids
+        if not isinstance(text, str):
+            return self._gathered(TextInMemory(text, errors=errors), specials, workers)
+        try:
+            return self._gathered(TextInMemory(text), specials, workers)
+        except UnicodeEncodeError:
+            whole = "".join(well_formed((text,), errors))
+            return self._gathered(TextInMemory(whole), specials, workers)
+
+    def _gathered(
+        self, text: TextInMemory, specials: Sequence[str], workers: int | None
+    ) -> TokenArray:
+        """Return the ids of a text in one array, which grows with them."""
+        ids = np.empty(text.size // 3, self._tables.dtype)
         used = 0
-        for batch in self._encode_chunks(chunks, specials, workers):
+        for batch in self.encode_file(text, specials, workers):
             if used + len(batch) > len(ids):
                 ids.resize(max(used + len(batch), len(ids) * 3 // 2), refcheck=False)
             ids[used : used + len(batch)] = batch
@@ -144,20 +156,20 @@ class KernelEncoder:
 
         Raises ValueError for a byte that is not UTF-8, with its offset and line.
         """
-        size = stored_size(text.path)
+        size = text.size
         workers = workers or max(1, min(available_cpus(), size // (2 * self._chunk_bytes)))
         if text.errors == "replace":
             # Malformed bytes are replaced, and counted, where text is decoded.
             yield from self._encode_texts(text, specials, workers)
             return
-        chunks = ByteChunks(open_files([text.path]), self._cutter(specials), self._chunk_bytes)
+        chunks = ByteChunks(iter([text.open()]), self._cutter(specials), self._chunk_bytes)
         try:
             for batch in self._encode_chunks(chunks, specials, workers):
                 yield batch
                 text.num_bytes = chunks.num_bytes
                 text.advance(chunks.num_read, size)
         except NotUtf8Error:
-            _raise_for_invalid(text.path)
+            _raise_for_invalid(text)
         finally:
             chunks.close()
         text.num_bytes = chunks.num_bytes
@@ -284,8 +296,8 @@ def _groups(texts: Sequence[str], length: int) -> Iterator[Sequence[str]]:
         yield texts[start:]
 
 
-def _raise_for_invalid(path: str | os.PathLike[str]) -> None:
+def _raise_for_invalid(text: TextFile) -> None:
     """Find the first byte that is not UTF-8, as the reference does, for its message."""
-    for _ in TextFile(path):
+    for _ in text:
         pass
-    raise ValueError(f"{os.fspath(path)}: not UTF-8, or changed while it was read")
+    raise ValueError(f"{text.path}: not UTF-8, or changed while it was read")
