@@ -22,7 +22,7 @@ from sampling.run_directory import load_run
 from trainer import checkpoints, load_checkpoint, save_checkpoint
 from trainer.checkpoints import Counters
 from trainer.flags import config_from_mapping
-from trainer.prepared import open_prepared
+from trainer.prepared import DESCRIPTION, open_prepared
 from trainer.run_directory import RunDirectory, read_json
 
 
@@ -58,6 +58,8 @@ def make_entries(root: Path) -> list[Entry]:
             vocab_size=257,
             source="hello",
         )
+    sources = [{"file": "a.txt", "tokens": 3}, {"file": "b.txt", "tokens": 5}]
+    (prepared / DESCRIPTION).write_text(json.dumps({"train_bytes": 7, "sources": sources}))
     counted = root / "counts.npz"
     PretokenCounts(
         counts={"hello": 3, " world": 2},
@@ -128,6 +130,7 @@ def make_entries(root: Path) -> list[Entry]:
         plain("counts of pretokens", counted, lambda: PretokenCounts.load(counted)),
         plain("prepared data", prepared / "valid.npy", lambda: open_prepared(prepared)),
         plain("sidecar", prepared / "train.npy.json", lambda: open_prepared(prepared)),
+        plain("description of data", prepared / DESCRIPTION, lambda: open_prepared(prepared)),
         plain(
             "run's configuration",
             run.config,

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,13 @@ def test_manifest_that_is_none_is_one_kind_of_error(tmp_path: Path, manifest: st
         (path / "MANIFEST.json").write_text(manifest)
     with pytest.raises(CorruptCheckpointError, match=r"its MANIFEST\.json cannot be read"):
         checkpoints.verify(path)
+
+
+def test_size_without_end_in_a_manifest_is_the_same_error(tmp_path: Path) -> None:
+    path = saved(tmp_path, 3) / "MANIFEST.json"
+    path.write_text(re.sub(r'"size": \d+', '"size": 1e999', path.read_text(), count=1))
+    with pytest.raises(CorruptCheckpointError, match=r"cannot be read \(OverflowError"):
+        checkpoints.verify(path.parent)
 
 
 def test_weights_of_another_model_are_refused_before_any_is_touched(tmp_path: Path) -> None:

@@ -161,7 +161,10 @@ def verify(directory: Path) -> Checkpoint:
         checkpoint = Checkpoint(directory, int(manifest["step"]), identity, val_loss)
         if directory.name != f"{PREFIX}{checkpoint.step:09d}":
             raise ValueError(f"it is of step {checkpoint.step}")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (
+        *(OSError, ValueError, KeyError, TypeError, AttributeError),
+        *(OverflowError, RecursionError),
+    ) as error:
         reason = f"{type(error).__name__}: {error!s:.200}"
         raise CorruptCheckpointError(
             f"{corrupt} its {MANIFEST} cannot be read ({reason})"

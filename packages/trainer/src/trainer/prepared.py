@@ -117,23 +117,44 @@ def open_prepared(
     tokenizer = Tokenizer.load(directory / TOKENIZER)
     train, train_sidecar = _open_tokens(directory / TRAIN, tokenizer, progress)
     valid, valid_sidecar = _open_tokens(directory / VALID, tokenizer, progress)
-    description: dict[str, Any] = {}
-    if (directory / DESCRIPTION).exists():
-        description = read_json(directory / DESCRIPTION)
+    description = _read_description(directory / DESCRIPTION)
     return PreparedData(
         directory=directory,
         tokenizer=tokenizer,
         train=train,
         valid=valid,
-        train_bytes=description.get("train_bytes"),
-        valid_bytes=description.get("valid_bytes"),
-        valid_entropy=description.get("valid_entropy_nats"),
+        train_bytes=description["train_bytes"],
+        valid_bytes=description["valid_bytes"],
+        valid_entropy=description["valid_entropy_nats"],
         identity={
             "tokenizer": tokenizer.sha256,
             "train_tokens": train_sidecar.sha256,
             "valid_tokens": valid_sidecar.sha256,
         },
-        sources=tuple((str(s["file"]), int(s["tokens"])) for s in description.get("sources", ())),
+        sources=tuple((source["file"], source["tokens"]) for source in description["sources"]),
+    )
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    """Return what `prepare` noted beside the tokens, None and nothing where it noted none."""
+    numbers = dict.fromkeys(("train_bytes", "valid_bytes", "valid_entropy_nats"))
+    found: dict[str, Any] = {**numbers, "sources": []}
+    found |= read_json(path) if path.exists() else {}
+    fits = (
+        all(isinstance(found[key], int | float | None) for key in numbers)
+        and isinstance(found["sources"], list)
+        and all(map(_is_source, found["sources"]))
+    )
+    if not fits:
+        raise ValueError(f"{path}: not what `trainer prepare` writes: prepare the data again")
+    return found
+
+
+def _is_source(source: Any) -> bool:
+    return (
+        isinstance(source, dict)
+        and isinstance(source.get("file"), str)
+        and isinstance(source.get("tokens"), int)
     )
 
 

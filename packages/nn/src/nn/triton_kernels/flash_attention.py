@@ -66,7 +66,7 @@ def _tuned(kernel: Any, *settings: tuple[int, int, int, int]) -> Any:
 
 _forward = _tuned(forward_kernel, (64, 64, 4, 3), (128, 64, 4, 3), (128, 64, 8, 3))
 _grad_q = _tuned(grad_q_kernel, (64, 64, 4, 3), (128, 64, 8, 2))
-_grad_kv = _tuned(grad_kv_kernel, (64, 64, 4, 2), (64, 64, 8, 2), (32, 64, 4, 3))
+_grad_kv = _tuned(grad_kv_kernel, (64, 64, 4, 2), (64, 64, 8, 2), (32, 64, 4, 2), (32, 64, 4, 3))
 
 
 @contract
