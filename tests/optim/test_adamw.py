@@ -36,12 +36,17 @@ def run(optimizer: torch.optim.Optimizer, params: list[Parameter], steps: range)
         optimizer.step()
 
 
-@pytest.mark.parametrize("foreach", [True, False])
-@pytest.mark.parametrize("weight_decay", [0.0, 0.3])
-def test_adamw_equals_torch_over_many_steps(foreach: bool, weight_decay: float) -> None:
+FOREACH, ONE_BY_ONE, FUSED = {"foreach": True}, {"foreach": False}, {"fused": True}
+
+
+@pytest.mark.parametrize(
+    ("way", "weight_decay"),
+    [(FOREACH, 0.0), (FOREACH, 0.3), (ONE_BY_ONE, 0.0), (ONE_BY_ONE, 0.3), (FUSED, 0.3)],
+)
+def test_adamw_equals_torch_over_many_steps(way: dict[str, Any], weight_decay: float) -> None:
     settings: dict[str, Any] = {"lr": 3e-3, "betas": (0.8, 0.99), "weight_decay": weight_decay}
     ours, theirs = parameters(SHAPES), parameters(SHAPES)
-    run(AdamW(ours, foreach=foreach, **settings), ours, range(17))
+    run(AdamW(ours, **way, **settings), ours, range(17))
     run(torch.optim.AdamW(theirs, **settings), theirs, range(17))
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6)
@@ -63,12 +68,12 @@ def test_whole_groups_equal_the_reference_in_float64() -> None:
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("foreach", [True, False])
-def test_bfloat16_parameter_is_a_float32_update_rounded_once(foreach: bool) -> None:
+@pytest.mark.parametrize("way", [FOREACH, ONE_BY_ONE, FUSED])
+def test_bfloat16_parameter_is_a_float32_update_rounded_once(way: dict[str, Any]) -> None:
     """The oracle is torch in float32, its parameter rounded to bfloat16 after each step."""
     ours = parameters([(11, 13)], torch.bfloat16)
     exact = [Parameter(ours[0].detach().float())]
-    a, b = AdamW(ours, lr=0.02, foreach=foreach), torch.optim.AdamW(exact, lr=0.02)
+    a, b = AdamW(ours, lr=0.02, **way), torch.optim.AdamW(exact, lr=0.02)
     for step in range(23):
         set_gradients(ours, step)
         assert ours[0].grad is not None
@@ -102,10 +107,11 @@ def test_group_settings_win_over_the_defaults() -> None:
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6)
 
 
-def test_transposed_parameter_larger_than_a_block_is_updated() -> None:
+@pytest.mark.parametrize("way", [FOREACH, FUSED])
+def test_transposed_parameter_larger_than_a_block_is_updated(way: dict[str, Any]) -> None:
     params = [Parameter(torch.ones(1009, 263).t())]
     theirs = [Parameter(torch.ones(263, 1009))]
-    run(AdamW(params), params, range(2))
+    run(AdamW(params, **way), params, range(2))
     run(torch.optim.AdamW(theirs), theirs, range(2))
     torch.testing.assert_close(params[0], theirs[0], rtol=1e-6, atol=1e-6)
 
