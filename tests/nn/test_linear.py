@@ -36,3 +36,12 @@ def test_linear_weight_lies_within_three_sigma() -> None:
 
 def test_linear_has_no_bias() -> None:
     assert [name for name, _ in Linear(5, 7).named_parameters()] == ["weight"]
+
+
+@pytest.mark.parametrize("batch", [(), (1,), (1, 1), (2,), (2, 3), (7,)])
+def test_linear_without_gradients_equals_torch_for_few_rows(batch: tuple[int, ...]) -> None:
+    x, weight = torch.randn(*batch, 5), torch.randn(11, 5)
+    with torch.inference_mode():
+        product = linear(x, weight)
+    torch.testing.assert_close(product, F.linear(x, weight))
+    assert product.is_contiguous()

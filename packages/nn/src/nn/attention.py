@@ -78,6 +78,11 @@ def causal_attention(
         from nn.triton_kernels.flash_attention import flash_attention
 
         return flash_attention(*(rearrange(t, split) for t in (q, k, v))).reshape(q.shape)
+    if q.shape[-2] == 1 and documents is None:
+        # The newest token sees every key. Those of a group become queries of the head they share.
+        shared = rearrange(q, "... (kv group) 1 d -> ... kv group d", kv=k.shape[-3])
+        heads = scaled_dot_product_attention(shared, k, v)
+        return rearrange(heads, "... kv group d -> ... (kv group) 1 d")
     plain_only = q.shape[-2] > k.shape[-2] or k.shape != v.shape
     if not plain_only and fused_serves(q.device, q.dtype):
         if documents is not None:
@@ -168,10 +173,8 @@ class MultiHeadSelfAttention(Module):
         )
         k = self.k_norm(k)
         if self.rope is not None:
-            if positions is None and cache is not None and cache.length > 0:
-                end = cache.length + x.shape[-2]
-                positions = torch.arange(cache.length, end, device=x.device)
-            q, k = self.rope.turn_heads(q, k, positions)
+            start = 0 if cache is None else cache.length
+            q, k = self.rope.turn_heads(q, k, positions, start=start)
         if cache is not None:
             k, v = cache.extend(k, v)
         if mask is None:

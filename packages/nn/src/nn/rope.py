@@ -91,13 +91,7 @@ class RotaryPositionalEmbedding(Module):
         positions: Int[Tensor, "*#batch seq"] | None = None,
     ) -> Float[Tensor, "*batch seq d_k"]:
         """Turn `x` by its positions, which count from 0 when none are given."""
-        if positions is None:
-            seq = x.shape[-2]
-            if seq > self.max_seq_len:
-                raise ValueError(f"{seq} positions exceed max_seq_len={self.max_seq_len}")
-            return rope(x, self.cos[:seq], self.sin[:seq])
-        check_ids(positions, self.max_seq_len, what="position")
-        return rope(x, self.cos[positions], self.sin[positions])
+        return rope(x, *self._tables(0, x.shape[-2], positions))
 
     @contract
     def turn_heads(
@@ -105,21 +99,32 @@ class RotaryPositionalEmbedding(Module):
         q: Float[Tensor, "*batch heads seq d_k"],
         k: Float[Tensor, "*batch kv_heads seq d_k"],
         positions: Int[Tensor, "*#batch seq"] | None = None,
+        *,
+        start: int = 0,
     ) -> tuple[Float[Tensor, "*batch heads seq d_k"], Float[Tensor, "*batch kv_heads seq d_k"]]:
-        """Turn queries and keys, all heads of a token by its position, as `forward` would."""
-        seq = q.shape[-2]
-        if (
-            positions is None
-            and seq <= self.max_seq_len
-            and kernels_serve(q.device, q.dtype, fusible=True)
-        ):
+        """Turn queries and keys, all heads of a token by its position, as `forward` would.
+
+        Positions count from `start` when none are given.
+        """
+        per_head = None if positions is None else positions.unsqueeze(-2)
+        cos, sin = self._tables(start, q.shape[-2], per_head)
+        if positions is None and kernels_serve(q.device, q.dtype, fusible=True):
             from nn.triton_kernels.rope import fused_rope
 
             flat_q, flat_k = (rearrange(t, "... h s d -> (...) h s d") for t in (q, k))
-            turned_q, turned_k = fused_rope(flat_q, flat_k, self.cos[:seq], self.sin[:seq])
+            turned_q, turned_k = fused_rope(flat_q, flat_k, cos, sin)
             return turned_q.reshape(q.shape), turned_k.reshape(k.shape)
-        per_head = None if positions is None else positions.unsqueeze(-2)
-        return self(q, per_head), self(k, per_head)
+        return rope(q, cos, sin), rope(k, cos, sin)
+
+    def _tables(self, start: int, seq: int, positions: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the cosines and sines of `positions`, or of `seq` ones from `start`."""
+        if positions is None:
+            end = start + seq
+            if end > self.max_seq_len:
+                raise ValueError(f"{end} positions exceed max_seq_len={self.max_seq_len}")
+            return self.cos[start:end], self.sin[start:end]
+        check_ids(positions, self.max_seq_len, what="position")
+        return self.cos[positions], self.sin[positions]
 
     def extra_repr(self) -> str:
         """Show the settings in the model's printout."""
