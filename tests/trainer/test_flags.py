@@ -1,16 +1,18 @@
 import dataclasses
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from trainer.cli import value_of
-from trainer.config import DataConfig, TrainConfig, to_mapping
+from trainer.config import DataConfig, TrainConfig
 from trainer.flags import (
     config_from_mapping,
     parse_train_config,
     split_arguments,
 )
 from trainer.presets import PRESETS
+from trainer.settings import to_mapping
 from trainer.words import nearest
 
 
@@ -72,6 +74,14 @@ def test_settings_of_file_and_flags_are_checked_together(tmp_path: Path) -> None
         ("stray", "unexpected argument 'stray'"),
         ("--max-steps many", "--max-steps: 'many' is not a whole number"),
         ("--optimizer.lr 1e-3e", "--optimizer.lr: '1e-3e' is not a number"),
+        ("--data.weights x", "--data.weights: 'x' is not a number"),
+        ("--data.weights 1 x", "--data.weights: 'x' is not a number"),
+        ("--data.weights=", "--data.weights: '' is not a number"),
+        ("--model.value-embeddings 1 1.5", "--model.value-embeddings: '1.5' is not a whole number"),
+        ("--optimizer.betas 0.9 x", "--optimizer.betas: 'x' is not a number"),
+        ("--optimizer.betas 0.9", "--optimizer.betas needs 2 values"),
+        ("--batch-tokens 1.5", "--batch-tokens: '1.5' is not a whole number"),
+        ("--sample.top-p x", "--sample.top-p: 'x' is not a number"),
         ("--max-steps 0", "max_steps=0 is not positive"),
         ("--precision fp8", "invalid choice 'fp8'"),
         ("--model.d-model 100", "model.d_model=100 is not divisible by model.num_heads=16"),
@@ -102,6 +112,24 @@ def test_mistake_in_a_file_names_the_file(tmp_path: Path, text: str, message: st
         parse_train_config([], TrainConfig(), file=file)
     assert message in str(caught.value)
     assert str(file) in str(caught.value)
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_help_is_broken_where_the_terminal_ends(
+    columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with pytest.raises(SystemExit):
+        parse_train_config(["--help"], TrainConfig())
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    joined = [
+        f"{line} {following.split()[0]}"
+        for line, following in pairwise(lines)
+        if line.startswith(" " * 8) and following.startswith(" " * 8)
+    ]
+    assert len(joined) > 5
+    # No line has room for the first word of the next.
+    assert min(map(len, joined)) > columns - 4
 
 
 def test_missing_file_is_named() -> None:

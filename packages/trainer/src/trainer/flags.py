@@ -5,19 +5,22 @@ that there is one parser, and rules that join two settings see both. Mistakes co
 that names the nearest right word.
 """
 
+import ast
 import contextlib
 import dataclasses
 import io
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import tyro
 
 from sampling.flags import unboxed
-from trainer.config import TrainConfig, flatten, to_mapping
+from trainer import field_docs
+from trainer.config import TrainConfig
+from trainer.settings import flatten, to_mapping
 from trainer.words import nearest, unknown_word
 
 Config = TypeVar("Config")
@@ -105,7 +108,7 @@ def parse(arguments: Sequence[str], base: Config, *, prog: str, description: str
     """
     errors = io.StringIO()
     try:
-        with contextlib.redirect_stderr(errors):
+        with contextlib.redirect_stderr(errors), field_docs.registry():
             config, unknown = tyro.cli(
                 type(base),
                 default=base,
@@ -176,11 +179,29 @@ def _in_our_words(message: str) -> str:
         (r"^Error parsing [\w.]+: ", ""),
         (r"invalid literal for int\(\) with base 10: ('.*')", r"\1 is not a whole number"),
         (r"could not convert string to float: ('.*')", r"\1 is not a number"),
+        (r"^(--\S+): no type matching .*: ('.*' is not a [a-z ]+)$", r"\1: \2"),
         (r"^Missing from [\w ]+: (\S+) (.*) \(required\)$", r"\1 is missing: \2"),
         (r"^Missing value for argument '(--\S+)'. Expected 1 values.", r"\1 needs a value"),
+        (r"^Missing value for argument '(--\S+)'. Expected (\d+) values.", r"\1 needs \2 values"),
     ):
         message = re.sub(pattern, words, message)
-    return message
+    several = re.match(r"(--\S+): Could not .* arguments:? (\['.*'\])", message)
+    return f"{several[1]}: {_first_bad(ast.literal_eval(several[2]))}" if several else message
+
+
+def _first_bad(values: Sequence[str]) -> str:
+    """Say which of the values of a flag that takes several numbers is none."""
+    kinds: tuple[tuple[Callable[[str], float], str], ...] = (
+        (float, "number"),
+        (int, "whole number"),
+    )
+    for kind, name in kinds:
+        for value in values:
+            try:
+                kind(value)
+            except ValueError:
+                return f"{value!r} is not a {name}"
+    return f"{' '.join(values)} does not fit"
 
 
 def _unknown_argument(argument: str, base: Any) -> str:
