@@ -50,6 +50,15 @@ def test_top_p_equals_transformers(seed: int, p: float) -> None:
     assert torch.equal(top_p(logits, p), TopPLogitsWarper(p)(NO_IDS, logits))
 
 
+@given(st.integers(0, 2**31), st.floats(0.01, 1.0), st.floats(0.0, 3.0))
+def test_top_p_of_a_large_vocabulary_equals_transformers(seed: int, p: float, steep: float) -> None:
+    """Steep ones are decided among the likeliest few, flat ones among all."""
+    generator = torch.Generator().manual_seed(seed)
+    ranks = torch.stack([torch.randperm(2003, generator=generator) for _ in range(3)])
+    logits = -steep * (ranks + 1).log() + torch.randn(3, 2003, generator=generator) / 1000
+    assert torch.equal(top_p(logits, p), TopPLogitsWarper(p)(NO_IDS, logits))
+
+
 @given(st.integers(0, 2**31), st.floats(0.001, 1.0))
 def test_min_p_equals_transformers(seed: int, fraction: float) -> None:
     logits = random_logits(seed, 3, 101)
@@ -109,6 +118,11 @@ def test_top_p_of_one_keeps_even_the_least_likely() -> None:
 
 def test_top_p_keeps_the_smaller_of_equal_ids() -> None:
     assert top_p(torch.zeros(5), 0.4).isfinite().tolist() == [True, True, False, False, False]
+
+
+def test_top_p_keeps_the_smaller_of_equal_ids_of_a_large_vocabulary() -> None:
+    kept = top_p(torch.zeros(5003), 0.05).isfinite()
+    assert torch.equal(kept.nonzero().flatten(), torch.arange(251))
 
 
 def test_top_k_keeps_ties() -> None:

@@ -21,6 +21,9 @@ from sampling.ranges import (
     check_top_p,
 )
 
+# Tokens among which top-p is looked for first. A trained model is seldom less sure than that.
+FEW_TOKENS = 512
+
 
 @contract
 def temperature(
@@ -51,14 +54,31 @@ def top_p(logits: Float[Tensor, "*batch vocab"], p: float | int) -> Float[Tensor
     Among equally likely tokens the smaller id is kept first. Computed in float32 at least.
     """
     check_top_p(p)
-    ordered, ids = logits.sort(descending=True, stable=True)
-    probabilities = softmax(ordered.to(torch.promote_types(logits.dtype, torch.float32)))
+    probabilities = softmax(logits.to(torch.promote_types(logits.dtype, torch.float32)))
+    ids = _likeliest(logits, probabilities, p)
     # A token goes if it and all less likely ones together have no more than 1 - p. Summed from the
     # smallest: the other way round, p = 1 would lose the tail to rounding.
-    tail = probabilities.flip(-1).cumsum(-1).flip(-1)
-    removed = tail <= 1 - p
-    removed[..., 0] = False
-    return logits.masked_fill(torch.zeros_like(removed).scatter(-1, ids, removed), -math.inf)
+    others = probabilities.scatter(-1, ids, 0).sum(-1, keepdim=True)
+    tail = others + probabilities.gather(-1, ids).flip(-1).cumsum(-1).flip(-1)
+    kept = tail > 1 - p
+    kept[..., 0] = True
+    removed = torch.ones_like(logits, dtype=torch.bool).scatter(-1, ids, ~kept)
+    return logits.masked_fill(removed, -math.inf)
+
+
+def _likeliest(logits: Tensor, probabilities: Tensor, p: float | int) -> Tensor:
+    """Return ids from the likeliest on: all, or a few that are sure to have `p` together.
+
+    To put a whole vocabulary in order can take as long as the model.
+    """
+    if logits.shape[-1] > FEW_TOKENS:
+        values, ids = logits.topk(FEW_TOKENS)
+        # Of tokens equal to the last, others may have been left out, with smaller ids.
+        sure = values > values[..., -1:]
+        if bool(((probabilities.gather(-1, ids) * sure).sum(-1) > p).all()):
+            ids = ids.sort().values
+            return ids.gather(-1, logits.gather(-1, ids).argsort(descending=True, stable=True))
+    return logits.argsort(descending=True, stable=True)
 
 
 @contract
