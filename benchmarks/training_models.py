@@ -22,6 +22,8 @@ CONTENDERS = (
     "torch layers, compiled",
     "transformers Llama, eager",
     "transformers Llama, compiled",
+    "transformers GPT-2, eager",
+    "transformers GPT-2, compiled",
     "ours, eager",
     "ours, compiled",
 )
@@ -58,7 +60,7 @@ def build(name: str, config: ModelConfig) -> Contender:
         model = TorchLM(config)
         loss = model.loss
     else:
-        model = llama(config)
+        model = llama(config) if library == "transformers Llama" else gpt2(config)
 
         def loss(inputs: Tensor, targets: Tensor) -> Tensor:
             logits = model(inputs, use_cache=False).logits
@@ -68,7 +70,8 @@ def build(name: str, config: ModelConfig) -> Contender:
         loss = torch.compile(loss, dynamic=False)
     parameters: list[Tensor] = list(model.parameters())
     if library == "ours":
-        optimizer: Any = AdamW(parameters, lr=LR, betas=BETAS, weight_decay=DECAY)
+        fused = mode == "compiled"
+        optimizer: Any = AdamW(parameters, lr=LR, betas=BETAS, weight_decay=DECAY, fused=fused)
         return Contender(loss, parameters, optimizer, clip_grad_norm)
     optimizer = torch.optim.AdamW(parameters, lr=LR, betas=BETAS, weight_decay=DECAY, fused=True)
     return Contender(loss, parameters, optimizer, torch.nn.utils.clip_grad_norm_)
@@ -88,6 +91,32 @@ def llama(config: ModelConfig) -> Module:
         attn_implementation="sdpa",
     )
     model: Module = LlamaForCausalLM(shape)
+    return model
+
+
+def gpt2(config: ModelConfig) -> Module:
+    """Return transformers' GPT-2 as nanoGPT builds it: it stands for that one, which is no package.
+
+    Learned positions, LayerNorm, exact GELU in a network of 4 d_model, biases, one matrix for
+    embedding and head, torch's fused attention, and no dropout.
+    """
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    shape = GPT2Config(  # type: ignore[call-arg]
+        vocab_size=config.vocab_size,
+        n_positions=config.context_length,
+        n_embd=config.d_model,
+        n_layer=config.num_layers,
+        n_head=config.num_heads,
+        activation_function="gelu",
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        bos_token_id=None,
+        eos_token_id=None,
+        attn_implementation="sdpa",
+    )
+    model: Module = GPT2LMHeadModel(shape)
     return model
 
 

@@ -9,7 +9,9 @@ functions  each function forward and backward, ours and torch's
 import argparse
 import json
 import resource
+import sys
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from statistics import median
@@ -36,10 +38,23 @@ WARM_UP = 2
 def in_turn(
     contenders: dict[str, Callable[[], Any]], rounds: int, clock: Callable[[], float]
 ) -> dict[str, float]:
-    """Call each once a round, A B C A B C; return the median seconds of each."""
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for index in range(WARM_UP + rounds):
-        for name, call in contenders.items():
+    """Call each once a round, A B C A B C; return the median seconds of each.
+
+    One that fails at its first call is told of, and left out.
+    """
+    ready = {}
+    for name, call in contenders.items():
+        begun = time.perf_counter()
+        try:
+            call()
+        except Exception:  # Whatever a compiler may raise: the others are still worth measuring.
+            traceback.print_exc()
+            continue
+        ready[name] = call
+        print(f"  {name}: first call {time.perf_counter() - begun:.1f} s", file=sys.stderr)
+    seconds: dict[str, list[float]] = {name: [] for name in ready}
+    for index in range(1, WARM_UP + rounds):
+        for name, call in ready.items():
             begun = clock()
             call()
             if index >= WARM_UP:
@@ -92,6 +107,7 @@ def optimizer(options: argparse.Namespace, clock: Callable[[], float]) -> dict[s
     return in_turn(
         {
             "ours": stepper(AdamW),
+            "ours, fused": stepper(AdamW, fused=True),
             "torch, foreach": stepper(torch.optim.AdamW, foreach=True),
             "torch, fused": stepper(torch.optim.AdamW, fused=True),
         },
