@@ -7,7 +7,8 @@ ours, and takes a few minutes. It checks and times every kernel, trains the Tiny
 128 x 256) in each variant below for some steps, extrapolates the run of 327,680,000 tokens, prints
 the tables and writes them to benchmarks/results/gpu.md. `--only TEXT` keeps the variants whose name
 has TEXT in it. `--device cpu --tiny` tries all of it in small on a machine without a GPU, with the
-kernels in Triton's interpreter and in float32; it writes nothing, and its times mean nothing.
+kernels in Triton's interpreter and in float32; it writes nothing, and its times mean nothing (the
+interpreter of Triton 3.6, which comes with torch 2.11, works with numpy 2.2 and not with 2.4).
 """
 
 import argparse
