@@ -16,6 +16,8 @@ from typing import Any
 
 PACKED = (".gz", ".zst")
 
+# Worth all the engines and workers that there are.
+_PIPE_SIZE = 1 << 40
 # What a slice can unpack to is bounded: 33 MB of zeros.
 _ZSTD_SLICE = 1 << 10
 
@@ -143,11 +145,21 @@ def stored_size(path: str | os.PathLike[str]) -> int:
 
     The size of a pipe is 0; opening it would take its text away.
     """
-    if not is_remote(path) and stat.S_ISFIFO(Path(path).stat().st_mode):
+    if is_pipe(path):
         return 0
     # Opening finds what a size does not: a directory, a file that may not be read.
     with _StoredFile(os.fspath(path)) as file:
         return file.size
+
+
+def likely_size(path: str | os.PathLike[str]) -> int:
+    """Return the size of a file as it is stored, and of a pipe, whose size nobody knows, a lot."""
+    return _PIPE_SIZE if is_pipe(path) else stored_size(path)
+
+
+def is_pipe(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a path is a pipe, of which nothing can be read twice."""
+    return not is_remote(path) and stat.S_ISFIFO(Path(path).stat().st_mode)
 
 
 def is_remote(path: str | os.PathLike[str]) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from bpe import counting
-from bpe.byte_stream import stored_size
+from bpe.byte_stream import likely_size, stored_size
 from bpe.counting import CHUNK_BYTES
 from bpe.engines import TrainingEngine, choose_engine
 from bpe.patterns import compile_pattern
@@ -41,7 +41,6 @@ def count_pretokens(
         paths,
         special_tokens,
         engine=engine,
-        num_bytes=num_bytes,
         # A pipe has no size.
         on_read=None if progress is None else lambda done: progress(done, max(num_bytes, done)),
         **{"pattern": pattern, "workers": workers, "chunk_bytes": chunk_bytes},
@@ -64,15 +63,14 @@ def count_files(
     special_tokens: Sequence[str],
     *,
     engine: TrainingEngine,
-    num_bytes: int,
     **options: Any,
 ) -> "PretokenCounts | KernelCounts":
-    """Count by the engine for `num_bytes`; `options` go to its `count_pretokens`."""
+    """Count by the engine for so many bytes; `options` go to its `count_pretokens`."""
     if engine == "ray":
         from bpe import ray_counting
 
         return ray_counting.count_pretokens(paths, special_tokens, **options)
-    if choose_engine(engine, num_bytes) == "reference":
+    if choose_engine(engine, sum(map(likely_size, paths))) == "reference":
         return counting.count_pretokens(paths, special_tokens, **options)
     # Imported here: the reference has no use for them.
     from bpe.kernels import counting as kernel_counting

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 
-from bpe.byte_stream import stored_size
+from bpe.byte_stream import likely_size
 from bpe.chunking import Chunk, ChunkCutter
 from bpe.open_text import open_text
 from bpe.patterns import compile_pattern
@@ -105,7 +105,7 @@ def count_chunk(special_tokens: tuple[str, ...], pattern: str, chunk: Chunk) -> 
 
 
 def _suggest_workers(paths: Sequence[str | os.PathLike[str]], chunk_bytes: int) -> int:
-    num_bytes = sum(map(stored_size, paths))
+    num_bytes = sum(map(likely_size, paths))
     if num_bytes < PARALLEL_FROM_BYTES:
         return 1
     from bpe.processes import available_cpus, may_start_processes

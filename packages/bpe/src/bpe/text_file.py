@@ -4,7 +4,7 @@ import codecs
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from bpe.byte_stream import ByteStream, stored_size
+from bpe.byte_stream import ByteStream, is_pipe, likely_size
 from bpe.chunking import Chunk, ChunkCutter, cut_chunks
 from bpe.memory_stream import MemoryStream
 from bpe.text_source import TextSource
@@ -49,8 +49,13 @@ class TextFile(TextSource):
 
     @property
     def size(self) -> int:
-        """The bytes of the file as it is stored, 0 for a pipe."""
-        return stored_size(self.path)
+        """The bytes of the file as it is stored; of a pipe, whose size nobody knows, a lot."""
+        return likely_size(self.path)
+
+    @property
+    def is_pipe(self) -> bool:
+        """Whether it can be read once only, and its size is not known."""
+        return is_pipe(self.path)
 
     def open(self) -> ByteStream | MemoryStream:
         """Return the bytes of the text."""
@@ -88,6 +93,11 @@ class TextInMemory(TextFile):
     def size(self) -> int:
         """How many bytes or characters there are."""
         return len(self.data)
+
+    @property
+    def is_pipe(self) -> bool:
+        """It is none."""
+        return False
 
     def open(self) -> MemoryStream:
         """Return the bytes of the text."""

@@ -89,7 +89,6 @@ def train_bpe(
         paths,
         special_tokens,
         engine=engine,
-        num_bytes=num_bytes,
         pattern=pattern,
         workers=workers,
         chunk_bytes=chunk_bytes,

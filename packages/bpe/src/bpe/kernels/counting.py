@@ -12,7 +12,7 @@ from threading import Lock
 
 import numpy as np
 
-from bpe.byte_stream import stored_size
+from bpe.byte_stream import is_pipe, likely_size
 from bpe.chunking import ChunkCutter
 from bpe.counting import CHUNK_BYTES
 from bpe.counting import count_pretokens as count_by_regex
@@ -64,14 +64,19 @@ def count_pretokens(
         )
         return KernelCounts(table_of(found.counts), found.num_bytes, found.num_replacements)
     if workers is None:
-        workers = max(1, min(available_cpus(), sum(map(stored_size, paths)) // chunk_bytes))
+        workers = max(1, min(available_cpus(), sum(map(likely_size, paths)) // chunk_bytes))
     tables = [PretokenTable(number, special_tokens) for _ in range(workers)]
     cutter = ChunkCutter(compile_pattern(pattern), special_tokens)
     files = [
         open_text(path, column=column, errors=errors, piece_bytes=chunk_bytes) for path in paths
     ]
-    # The bytes of plain text go to the kernels as they are.
-    plain = [file for file in files if isinstance(file, TextFile) and errors == "strict"]
+    # The bytes of plain text go to the kernels as they are. Of a pipe they must be decoded: what is
+    # not UTF-8 in it could not be looked for afterwards.
+    plain = [
+        file
+        for file in files
+        if isinstance(file, TextFile) and errors == "strict" and not is_pipe(file.path)
+    ]
     others = [file for file in files if file not in plain]
     chunks = ByteChunks(open_files(file.path for file in plain), cutter, chunk_bytes)
     try:

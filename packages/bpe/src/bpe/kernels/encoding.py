@@ -158,8 +158,9 @@ class KernelEncoder:
         """
         size = text.size
         workers = workers or max(1, min(available_cpus(), size // (2 * self._chunk_bytes)))
-        if text.errors == "replace":
-            # Malformed bytes are replaced, and counted, where text is decoded.
+        if text.errors == "replace" or text.is_pipe:
+            # Where text is decoded, malformed bytes are replaced and counted. Those of a pipe could
+            # not be looked for afterwards.
             yield from self._encode_texts(text, specials, workers)
             return
         chunks = ByteChunks(iter([text.open()]), self._cutter(specials), self._chunk_bytes)
