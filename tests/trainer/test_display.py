@@ -1,11 +1,17 @@
+import dataclasses
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
+from small_run import small_config
 
 from trainer.display import Display, Meter
+from trainer.loop import Outcome
+from trainer.prepared import PreparedData
 from trainer.raw_text import human_size
-from trainer.summary import human_count, human_time, verdict
+from trainer.run_directory import RunDirectory
+from trainer.summary import human_count, human_time, show_outcome, verdict
 from trainer.training_screen import TrainingScreen
 
 
@@ -130,7 +136,7 @@ def test_counts_are_said_as_people_say_them(number: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(7.4, "7 s"), (92, "1 min 32 s"), (7300, "2 h 1 min")]
+    ("seconds", "text"), [(7.4, "7 s"), (2.5, "3 s"), (92, "1 min 32 s"), (7300, "2 h 1 min")]
 )
 def test_times_are_said_as_people_say_them(seconds: float, text: str) -> None:
     assert human_time(seconds) == text
@@ -141,3 +147,14 @@ def test_times_are_said_as_people_say_them(seconds: float, text: str) -> None:
 )
 def test_sizes_are_said_as_people_say_them(size: float, text: str) -> None:
     assert human_size(size) == text
+
+
+def test_time_on_the_screen_is_that_of_the_log(tmp_path: Path, byte_data: PreparedData) -> None:
+    display, out = shown(terminal=False)
+    config = dataclasses.replace(small_config(), run_dir=tmp_path)
+    outcome = Outcome(7, 77, 92.46, 1.5, 1.25, ())
+    result = show_outcome(display, config, RunDirectory(tmp_path), byte_data, outcome)
+    (line,) = [line for line in out.getvalue().splitlines() if line.split()[:1] == ["time"]]
+    # Rounded to tenths for the record first, and then to seconds.
+    assert human_time(result["seconds"]) == "1 min 33 s"
+    assert "1 min 33 s" in line

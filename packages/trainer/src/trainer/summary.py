@@ -84,7 +84,7 @@ def show_outcome(
         f"{result['perplexity']:.2f}",
         "as unsure as between that many equally likely tokens",
     )
-    display.result("time", human_time(outcome.seconds), f"{human_count(outcome.tokens)} tokens")
+    display.result("time", human_time(result["seconds"]), f"{human_count(outcome.tokens)} tokens")
     for text in outcome.samples:
         display.blank()
         display.sample("it writes", text, limit=2000)
@@ -185,8 +185,11 @@ def human_count(number: float) -> str:
 
 
 def human_time(seconds: float) -> str:
-    """Return a duration as people say it: 1 min 32 s."""
-    minutes, rest = divmod(round(seconds), 60)
+    """Return a duration as people say it: 1 min 32 s.
+
+    Halves are rounded up, as on the report's page.
+    """
+    minutes, rest = divmod(math.floor(seconds + 0.5), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
         return f"{hours} h {minutes} min"

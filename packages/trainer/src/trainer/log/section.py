@@ -2,14 +2,13 @@
 
 import datetime
 import json
-import math
 import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from trainer.config import flatten, to_mapping
 from trainer.past_run import PastRun
 from trainer.presets import PRESETS
+from trainer.settings import flatten, to_mapping
 from trainer.summary import human_count, human_time, verdict
 
 # Said elsewhere in the section, or without a part in what comes out.
@@ -59,8 +58,7 @@ def _result(run: PastRun) -> str:
         if run.result.get("tokens"):
             after.append(f"{human_count(run.result['tokens'])} tokens")
         if run.result.get("seconds"):
-            # Halves are rounded up, as on the report's page.
-            after.append(human_time(math.floor(run.result["seconds"] + 0.5)))
+            after.append(human_time(run.result["seconds"]))
         return f"{verdict(run.result)}; after {', '.join(after)}"
     losses = [
         f"{name} loss {run.last(key):.3f}"
