@@ -26,13 +26,14 @@ def _traced_only() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_traced_only")
-@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize(("checkpointing", "isolating"), [(False, False), (True, True)])
 def test_loss_and_logits_are_compiled_once_each(
     tmp_path: Path,
     small_config: TrainConfig,
     byte_data: PreparedData,
     quiet: Display,
     checkpointing: bool,
+    isolating: bool,
 ) -> None:
     """Evaluations have 4 windows and 11, in batches of 3: the last ones are smaller."""
     config = dataclasses.replace(
@@ -42,6 +43,7 @@ def test_loss_and_logits_are_compiled_once_each(
         model=dataclasses.replace(small_config.model, num_layers=1),
         gradient_accumulation=2,
         activation_checkpointing=checkpointing,
+        data=dataclasses.replace(small_config.data, isolate_documents=isolating),
     )
     run_to(tmp_path / "compiled", config, byte_data, quiet)
     assert counters["stats"]["unique_graphs"] == 2

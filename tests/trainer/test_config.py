@@ -11,9 +11,8 @@ from trainer.config import (
     SampleConfig,
     ScheduleConfig,
     TrainConfig,
-    flatten,
-    to_mapping,
 )
+from trainer.settings import flatten, to_mapping
 
 
 @pytest.mark.parametrize(

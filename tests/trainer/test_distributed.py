@@ -28,6 +28,8 @@ JOB = [
     "--eval.every=7",
     "--sample.every=11",
     "--checkpoint.every=5",
+    # What each process is to be told beside the tokens.
+    "--data.isolate-documents",
 ]
 WORLDS = {
     "one": (1, "ddp"),

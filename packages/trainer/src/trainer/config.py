@@ -5,8 +5,6 @@ directory as `config.json`, says the whole of what was done. Rules that one fiel
 are checked on construction; whether a setting has an effect at all is checked where flags are read.
 """
 
-import dataclasses
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -37,6 +35,10 @@ class DataConfig:
     windows: Literal["anywhere", "documents"] = "anywhere"
     """Where sequences begin; documents: not in the first window's length of a document, but at its
     beginning, in training and evaluation. Short documents are then never read from their middle."""
+    isolate_documents: bool = False
+    """Attend within documents only, in training and evaluation, where a sequence holds several. A
+    special token begins the document after it, and is all that its first token is predicted from.
+    """
     val_fraction: float = 0.1
     """Share of the bytes, from the end of the text, that is kept for validation."""
     max_val_bytes: int = 10_000_000
@@ -266,31 +268,6 @@ class TrainConfig:
     @property
     def tokens_per_step(self) -> int:
         return self.batch_size * self.model.context_length
-
-
-def to_mapping(config: Any) -> dict[str, Any]:
-    """Turn a configuration into nested plain data that JSON and TOML can hold (paths as text)."""
-    mapping: dict[str, Any] = {}
-    for entry in dataclasses.fields(config):
-        value = getattr(config, entry.name)
-        if dataclasses.is_dataclass(value):
-            mapping[entry.name] = to_mapping(value)
-        elif isinstance(value, Path):
-            mapping[entry.name] = str(value)
-        elif isinstance(value, tuple):
-            mapping[entry.name] = [str(v) if isinstance(v, Path) else v for v in value]
-        else:
-            mapping[entry.name] = value
-    return mapping
-
-
-def flatten(mapping: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the leaves of a nested mapping as (dotted key, value)."""
-    for key, value in mapping.items():
-        if isinstance(value, dict):
-            yield from flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _check_positive(section: str, config: Any, *names: str) -> None:

@@ -27,11 +27,12 @@ from torch.optim import Optimizer
 
 from contracts import contract
 from nn import TransformerLM
-from trainer.config import TrainConfig, to_mapping
+from trainer.config import TrainConfig
 from trainer.devices import resolve_device, should_compile
 from trainer.lifeline import PATIENCE, Lifeline, describe_process, end_process
 from trainer.nonfinite import NonFiniteError
 from trainer.place import Place
+from trainer.settings import to_mapping
 from trainer.signals import StopRequested
 from trainer.team import Spread, Team
 
@@ -69,11 +70,11 @@ class Replicated(Spread):
         self._replica.broadcast_buffers = False
         self.loss = self._loss_of_part
 
-    def _loss_of_part(self, inputs: Tensor, targets: Tensor) -> Tensor:
+    def _loss_of_part(self, inputs: Tensor, targets: Tensor, **isolation: Tensor) -> Tensor:
         self._calls += 1
         # Gradients travel once a step: while the last of its parts goes backward.
         self._replica.require_backward_grad_sync = self._calls % self._parts == 0
-        loss: Tensor = self._replica(inputs, targets)
+        loss: Tensor = self._replica(inputs, targets, **isolation)
         return loss
 
     @contract
@@ -86,17 +87,20 @@ class Replicated(Spread):
 class _Loss(Module):
     """The loss as the module that DistributedDataParallel asks for."""
 
-    def __init__(self, model: TransformerLM, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
+    def __init__(self, model: TransformerLM, loss: Callable[..., Tensor]) -> None:
         super().__init__()
         self.model = model
         self.loss = loss
 
     @contract
     def forward(
-        self, token_ids: Int[Tensor, "batch seq"], targets: Int[Tensor, "batch seq"]
+        self,
+        token_ids: Int[Tensor, "batch seq"],
+        targets: Int[Tensor, "batch seq"],
+        **isolation: Int[Tensor, "batch seq"],
     ) -> Float[Tensor, ""]:
         """Return the mean cross-entropy of this process's sequences."""
-        return self.loss(token_ids, targets)
+        return self.loss(token_ids, targets, **isolation)
 
 
 class ProcessTeam(Team):

@@ -44,7 +44,8 @@ def evaluate_command(flags: EvaluateFlags) -> None:
         raise ValueError(f"{data.directory}: encoded by another tokenizer than {flags.run}'s")
     context_length = model.config.context_length
     data.check_context(context_length)
-    windows = held_out_windows(data.valid, context_length, data.separator(_how_cut(flags.run)))
+    how_read = _how_read(flags.run)
+    windows = held_out_windows(data.valid, context_length, data.window_separator(how_read))
     display = Display()
     with display.progress("evaluating", len(windows.starts)) as meter:
         loss = evaluate(
@@ -54,12 +55,14 @@ def evaluate_command(flags: EvaluateFlags) -> None:
             batch_size=flags.batch_size,
             device=device,
             progress=meter.update_share,
+            isolated_by=data.isolating_separator(how_read),
         )
     measured = human_count(windows.counted.sum())
     display.line(f"{measured} tokens: {verdict(losses(data, loss))}")
 
 
-def _how_cut(run: Path) -> DataConfig:
+def _how_read(run: Path) -> DataConfig:
     settings = RunDirectory(run).read_config()["data"]
-    kept = {name: settings[name] for name in ("windows", "special_token") if name in settings}
+    names = ("windows", "special_token", "isolate_documents")
+    kept = {name: settings[name] for name in names if name in settings}
     return DataConfig(**kept)

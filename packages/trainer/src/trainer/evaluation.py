@@ -13,6 +13,7 @@ from bpe.token_file import TokenArray
 from contracts import contract
 from nn import cross_entropy
 from trainer.batches import document_starts, gather_windows
+from trainer.isolation import isolation
 from trainer.team import Team
 
 
@@ -67,7 +68,7 @@ def held_out_windows(
 
 @contract
 def evaluate(
-    forward: Callable[[Tensor], Tensor],
+    forward: Callable[..., Tensor],
     tokens: TokenArray,
     windows: FixedWindows,
     *,
@@ -76,12 +77,14 @@ def evaluate(
     progress: Callable[[int, int], None] | None = None,
     team: Team | None = None,
     fixed_shape: bool = False,
+    isolated_by: int | None = None,
 ) -> float:
     """Return the mean loss in nats over the tokens that count in `windows`.
 
     `progress` is told how many windows are done, and of how many. The processes of a `team` share
     the windows, and get the same loss. With `fixed_shape` the last batch is filled up with windows
-    that do not count: a compiled `forward` would be compiled again for a smaller one.
+    that do not count: a compiled `forward` would be compiled again for a smaller one. Documents
+    that begin with the id `isolated_by` are kept apart.
     """
     team = team or Team()
     total, length, count = 0.0, windows.context_length, len(windows.starts)
@@ -98,7 +101,7 @@ def evaluate(
         inputs, targets = gather_windows(tokens, starts, length, device)
         counts = torch.from_numpy(np.arange(length) < counted[:, None]).to(device)
         with torch.no_grad():
-            logits = forward(inputs).float()
+            logits = forward(inputs, **isolation(inputs, isolated_by)).float()
             loss = cross_entropy(logits[counts], targets[counts]).item()
         if counts_here:
             total += loss * int(counts.sum())

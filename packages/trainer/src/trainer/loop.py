@@ -10,22 +10,21 @@ where it can stop; a step counts when its update is done, and one that is cut of
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
 from torch.optim import Optimizer
 
 from contracts import contract
 from nn import TransformerLM
 from trainer import checkpoints, nonfinite
+from trainer.accumulation import accumulate_gradients
 from trainer.batches import SequenceSampler, document_starts
 from trainer.config import TrainConfig
 from trainer.devices import autocast, float32_products, flops_utilization
 from trainer.display import Display
 from trainer.evaluation import evaluate, held_out_windows, other_units
+from trainer.isolation import isolation
 from trainer.loss_scaler import LossScaler
 from trainer.norms import measure_norms
 from trainer.optimization import build_optimizers, learning_rate_factor, set_learning_rates
@@ -90,7 +89,8 @@ def train(
         spread = team.spread(model, optimizers, config, device)
         optimizers = spread.optimizers
     context_length = config.model.context_length
-    separator = data.separator(config.data)
+    separator = data.window_separator(config.data)
+    isolated_by = data.isolating_separator(config.data)
     documents = None if separator is None else document_starts(data.train, separator)
     sequences = SequenceSampler(
         *(config.seed, len(data.train), context_length, config.batch_size),
@@ -155,7 +155,14 @@ def train(
             if not unfinished:
                 inputs, targets = batches.next()
                 mean = accumulate_gradients(
-                    spread.loss, inputs, targets, config, device, scaler.scale, stop.check
+                    spread.loss,
+                    inputs,
+                    targets,
+                    config,
+                    device,
+                    scale=scaler.scale,
+                    isolated_by=isolated_by,
+                    check=stop.check,
                 )
                 factor = learning_rate_factor(step + 1, config.schedule, config.max_steps)
                 set_learning_rates(optimizers, factor)
@@ -165,7 +172,8 @@ def train(
                 if config.log_norms and (step + 1) % config.log_every == 0:
                     part = inputs.chunk(config.gradient_accumulation)[0]
                     with autocast(config.precision, device):
-                        run.append_norms(step + 1, measure_norms(model, part))
+                        norms = measure_norms(model, part, **isolation(part, isolated_by))
+                    run.append_norms(step + 1, norms)
                 overflowed = scaler.overflowed(loss, grad_norm)
                 spike = spikes.is_spike(loss, grad_norm)
                 if spike:
@@ -231,6 +239,7 @@ def train(
                         progress=show_evaluation,
                         team=team,
                         fixed_shape=spread.compiled,
+                        isolated_by=isolated_by,
                     )
                 row |= other_units(row["val_loss"], len(data.valid), data.valid_bytes)
                 evaluated = spread.whole_model()
@@ -268,29 +277,3 @@ def build(config: TrainConfig, device: torch.device) -> tuple[TransformerLM, lis
     model.to(device)
     model.activation_checkpointing = config.activation_checkpointing
     return model, build_optimizers(model, config.optimizer)
-
-
-@contract
-def accumulate_gradients(
-    loss_of: Callable[[Tensor, Tensor], Tensor],
-    inputs: Int[Tensor, "batch seq"],
-    targets: Int[Tensor, "batch seq"],
-    config: TrainConfig,
-    device: torch.device,
-    scale: float,
-    check: Callable[[], None],
-) -> Float[Tensor, ""]:
-    """Add the gradients of the mean loss over all sequences, part by part; return that loss.
-
-    The gradients are `scale` times as large. `check` is called before each part, and may raise.
-    """
-    parts = config.gradient_accumulation
-    total = torch.zeros((), device=device)
-    for part_inputs, part_targets in zip(inputs.chunk(parts), targets.chunk(parts), strict=True):
-        check()
-        with autocast(config.precision, device):
-            loss = loss_of(part_inputs, part_targets) / parts
-        scaled = loss if scale == 1.0 else loss * scale
-        scaled.backward()  # type: ignore[no-untyped-call]
-        total += loss.detach()
-    return total

@@ -80,6 +80,14 @@ def part_sizes(tokens: TokenArray, separator: int, marks: Sequence[int]) -> list
     return [int(size) for size in np.diff([0, *ends, len(tokens)])]
 
 
+def contains(tokens: TokenArray, token_id: int) -> bool:
+    """Tell whether the id stands anywhere in the tokens."""
+    return any(
+        bool((tokens[first : first + _SEARCHED] == token_id).any())
+        for first in range(0, len(tokens), _SEARCHED)
+    )
+
+
 def separator_places(tokens: TokenArray, separator: int) -> npt.NDArray[np.int64]:
     """Return where `separator` stands in the tokens."""
     found = [

@@ -18,23 +18,28 @@ from nn import TransformerLM
 
 @contract
 def measure_norms(
-    model: TransformerLM, inputs: Int[Tensor, "batch seq"]
+    model: TransformerLM,
+    inputs: Int[Tensor, "batch seq"],
+    documents: Int[Tensor, "batch seq"] | None = None,
 ) -> dict[str, dict[str, float]]:
     """Return the L2 norm of every weight and gradient, and the root mean square of activations.
 
     Those are what embeddings, every block and the last norm put out for `inputs`, in one more
-    forward pass without gradients. Neither weights nor gradients are changed.
+    forward pass without gradients; `documents` are the model's. Neither weights nor gradients
+    are changed.
     """
     weights = dict(model.named_parameters())
     gradients = {name: w.grad for name, w in weights.items() if w.grad is not None}
     return {
         "weights": _l2_norms(weights),
         "gradients": _l2_norms(gradients),
-        "activations": _activations(model, inputs),
+        "activations": _activations(model, inputs, documents),
     }
 
 
-def _activations(model: TransformerLM, inputs: Tensor) -> dict[str, float]:
+def _activations(
+    model: TransformerLM, inputs: Tensor, documents: Tensor | None
+) -> dict[str, float]:
     found: dict[str, Tensor] = {}
     watched: dict[str, Module] = {"token_embeddings": model.token_embeddings}
     watched |= {f"layers.{index}": layer for index, layer in enumerate(model.layers)}
@@ -49,7 +54,7 @@ def _activations(model: TransformerLM, inputs: Tensor) -> dict[str, float]:
     handles = [watch(name, module) for name, module in watched.items()]
     try:
         with torch.no_grad():
-            model.hidden_states(inputs)
+            model.hidden_states(inputs, documents=documents)
     finally:
         for handle in handles:
             handle.remove()

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer.config import flatten
 from trainer.run_directory import RunDirectory, read_json
+from trainer.settings import flatten
 
 # A heading of samples.md; the text below is indented, so it can hold no heading.
 _HEADING = re.compile(r"^## Step (\d+)$")

@@ -14,7 +14,7 @@ from typing import Any
 from bpe import Tokenizer
 from bpe.token_file import Sidecar, TokenArray, read_token_file
 from trainer.config import DataConfig
-from trainer.mixture import Mixture
+from trainer.mixture import Mixture, contains
 from trainer.remembered import remembered
 from trainer.run_directory import read_json
 
@@ -45,13 +45,31 @@ class PreparedData:
         """The least possible validation loss in nats per token, where it is known."""
         return None if self.valid_entropy is None else self.valid_entropy / len(self.valid)
 
-    def separator(self, config: DataConfig) -> int | None:
+    def window_separator(self, config: DataConfig) -> int | None:
         """Return the id between documents if windows are to begin there, None if anywhere."""
         if config.windows == "anywhere":
             return None
+        return self._separator(config, "data.windows=documents")
+
+    def isolating_separator(self, config: DataConfig) -> int | None:
+        """Return the id between documents if they are to be kept apart, None if not.
+
+        Raises ValueError where that would have no effect.
+        """
+        if not config.isolate_documents:
+            return None
+        separator = self._separator(config, "data.isolate_documents")
+        if not contains(self.train, separator):
+            raise ValueError(
+                f"data.isolate_documents has no effect: no {config.special_token} stands in "
+                f"{self.directory / TRAIN}"
+            )
+        return separator
+
+    def _separator(self, config: DataConfig, setting: str) -> int:
         if config.special_token not in self.tokenizer.special_tokens:
             raise ValueError(
-                f"data.windows=documents needs data.special_token={config.special_token!r}, which "
+                f"{setting} needs data.special_token={config.special_token!r}, which "
                 f"the tokenizer of {self.directory} lacks; it has "
                 f"{', '.join(self.tokenizer.special_tokens) or 'no special tokens'}"
             )

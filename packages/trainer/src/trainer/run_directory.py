@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from bpe.atomic_file import write_atomically
-from trainer.config import TrainConfig, flatten, to_mapping
+from trainer.config import TrainConfig
+from trainer.settings import flatten, to_mapping
 
 # Settings that do not change what the steps compute, so a run may go on with other values. The data
 # is compared by the hashes of its content instead of by where it lies.
@@ -25,8 +26,8 @@ FREE = (
     *("max_steps", "objective", "track", "activation_checkpointing", "log_norms", "profile"),
 )
 FREE_SECTIONS = ("data", "eval", "checkpoint", "sample")
-# Of the data, what decides which sequences a step sees.
-FIXED_OF_DATA = ("data.windows", "data.weights")
+# Of the data, what decides which sequences a step sees, and how.
+FIXED_OF_DATA = ("data.windows", "data.weights", "data.isolate_documents")
 
 
 @dataclass(frozen=True)

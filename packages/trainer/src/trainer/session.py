@@ -88,7 +88,8 @@ def _run(
     data = _open_data(config, display)
     config = _with_vocabulary(config, data)
     data.check_context(config.model.context_length)
-    data.separator(config.data)
+    data.window_separator(config.data)
+    data.isolating_separator(config.data)
     data.mixture(config.data, config.model.context_length)
     identity = {"config": config_hash(config), **data.identity}
     if earlier is not None and checkpoint is not None:

@@ -31,8 +31,8 @@ class Spread:
         self.model = model
         self.optimizers = optimizers
         self.compiled = compiled
-        self.forward: Callable[[Tensor], Tensor] = model
-        self.loss: Callable[[Tensor, Tensor], Tensor] = model.loss
+        self.forward: Callable[..., Tensor] = model
+        self.loss: Callable[..., Tensor] = model.loss
         """The mean loss of this process's sequences."""
         self.tensors: Mapping[str, Tensor] = dict(model.named_parameters())
         """What the optimizers update, by the names in the model."""

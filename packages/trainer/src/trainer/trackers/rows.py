@@ -5,8 +5,9 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from trainer.config import TrainConfig, flatten, to_mapping
+from trainer.config import TrainConfig
 from trainer.run_directory import RunDirectory, read_json, write_json
+from trainer.settings import flatten, to_mapping
 
 PROJECT = "trainer"
 
