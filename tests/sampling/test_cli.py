@@ -292,3 +292,30 @@ def test_terminal_is_asked_for_prompts(run_directory: Path) -> None:
     os.write(controller, b"\x04")
     assert process.wait(timeout=60) == 0
     os.close(controller)
+
+
+@pytest.mark.parametrize("command", ["cli", "serve"])
+@pytest.mark.parametrize("arguments", [["--help"], ["no-such-run", "--prompt", "a"]])
+def test_help_and_a_missing_run_do_not_wait_for_torch(command: str, arguments: list[str]) -> None:
+    code = f"""
+import contextlib, sys
+from sampling.{command} import main
+with contextlib.suppress(SystemExit):
+    main({arguments!r})
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("command", ["cli", "serve"])
+def test_threads_are_told_to_sleep_before_torch_is_imported(command: str) -> None:
+    code = f"""
+import os, sys
+os.environ.pop("OMP_WAIT_POLICY", None)
+sys.argv = ["", "no-such-run"]
+from sampling.{command} import command
+command()
+print(os.environ["OMP_WAIT_POLICY"], "torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "PASSIVE False\n"

@@ -2,6 +2,8 @@
 
 Standard output gets the text alone, as it comes; figures and errors go to standard error. Exit
 status: 0, 2 for bad input, 3 for a damaged run, 4 for too little memory, 130 after Ctrl-C.
+
+What needs torch is imported late: help and mistakes are shown at once.
 """
 
 import dataclasses
@@ -9,18 +11,18 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import jaxtyping
-import torch
 import tyro
 
-from bpe import Tokenizer
 from sampling.config import SamplingConfig
-from sampling.decoder import LogitsError
 from sampling.flags import parse_flags
-from sampling.run_directory import RunDamagedError, load_run
-from sampling.terminal import Terminal
+from sampling.run_directory import RunDamagedError, RunError, check_run, load_run
+
+if TYPE_CHECKING:
+    import torch
+
+    from bpe import Tokenizer
 
 DESCRIPTION = """Continue a text with a trained model.
 
@@ -74,14 +76,21 @@ class GenerateFlags:
 
 
 def command() -> int:
-    """Run the command as a process of its own.
+    """Run the command as a process of its own."""
+    own_process()
+    return main()
+
+
+def own_process() -> None:
+    """Set what libraries read when they are imported, where the environment does not say.
 
     Nothing but our own code calls our own code here. Checking the shapes of each of its calls would
-    take longer than computing a token of a small model, so it is left out unless asked for.
+    take longer than computing a token of a small model, so it is left out. And threads of OpenMP
+    sleep where they would wait for each other in a busy loop: beside another busy process, that
+    takes the core which the late one needs.
     """
-    if "JAXTYPING_DISABLE" not in os.environ:
-        jaxtyping.config.update("jaxtyping_disable", True)
-    return main()
+    os.environ.setdefault("JAXTYPING_DISABLE", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -96,11 +105,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of the pipe has seen enough. Nothing must be flushed into it at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, OSError, MemoryError, torch.OutOfMemoryError) as error:
+    except (ValueError, OSError, MemoryError, RuntimeError) as error:
+        status = exit_status(error)
+        if status is None:
+            raise
         # Functions speak of their arguments, commands of their flags.
         message = str(error).replace("truncate='left'", "--truncate left")
         print(f"generate: {' '.join(message.split())}", file=sys.stderr)
-        return exit_status(error)
+        return status
 
 
 def run(flags: GenerateFlags) -> int:
@@ -108,6 +120,10 @@ def run(flags: GenerateFlags) -> int:
     if flags.num_samples < 1:
         raise ValueError(f"num_samples={flags.num_samples} must be an integer of at least 1")
     config = sampling_config(flags)
+    check_run(flags.run)
+    # Imported late, as drawing a spinner takes a library too.
+    from sampling.terminal import Terminal
+
     terminal = Terminal(prompt_shown=flags.echo)
     if flags.prompt is None and not terminal.is_interactive:
         raise ValueError(
@@ -139,7 +155,7 @@ def sampling_config(flags: GenerateFlags) -> SamplingConfig:
 
 
 def with_end_of_text(
-    config: SamplingConfig, tokenizer: Tokenizer, *, ignore: bool
+    config: SamplingConfig, tokenizer: "Tokenizer", *, ignore: bool
 ) -> SamplingConfig:
     """Make <|endoftext|> a stop token where the tokenizer has it."""
     end = tokenizer.special_tokens.get(END_OF_TEXT)
@@ -148,8 +164,10 @@ def with_end_of_text(
     return dataclasses.replace(config, stop_tokens=(*config.stop_tokens, end))
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str) -> "torch.device":
     """Return the device; raises ValueError if this machine does not have it."""
+    import torch
+
     available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
@@ -163,11 +181,20 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def exit_status(error: BaseException) -> int:
-    """Return 2 for bad input, 3 for a damaged run, 4 for too little memory."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+def exit_status(error: BaseException) -> int | None:
+    """Return 2 for bad input, 3 for a damaged run, 4 for too little memory; None is our mistake."""
+    if type(error) is ValueError or isinstance(error, RunError | OSError):
+        return 2
+    # Imported late: the line above has to be quick.
+    from torch import OutOfMemoryError
+
+    from sampling.decoder import LogitsError
+
+    if isinstance(error, MemoryError | OutOfMemoryError):
         return 4
-    return 3 if isinstance(error, LogitsError | RunDamagedError) else 2
+    if isinstance(error, LogitsError | RunDamagedError):
+        return 3
+    return 2 if isinstance(error, ValueError) else None
 
 
 def _read_prompt(flags: GenerateFlags) -> str | None:

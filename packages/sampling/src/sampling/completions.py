@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from bpe import Tokenizer
 from sampling.config import SamplingConfig
-from sampling.generate import Truncate
+from sampling.generation import Truncate
 from sampling.stopping import FinishReason
 
 # More texts at once than this are several requests.

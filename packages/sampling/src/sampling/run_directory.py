@@ -5,11 +5,13 @@ looked at, so a directory with these two is all that is needed to pass a model o
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
-from bpe import Tokenizer
-from nn import TransformerLM
+    from bpe import Tokenizer
+    from nn import TransformerLM
 
 
 class RunError(ValueError):
@@ -21,23 +23,17 @@ class RunDamagedError(ValueError):
 
 
 def load_run(
-    directory: str | Path, *, device: torch.device | str | None = None
-) -> tuple[TransformerLM, Tokenizer]:
+    directory: str | Path, *, device: "torch.device | str | None" = None
+) -> "tuple[TransformerLM, Tokenizer]":
     """Return the model and the tokenizer of a run.
 
     Raises RunError if there is no run, RunDamagedError if there is one that is damaged.
     """
     run = Path(directory)
-    if not run.exists():
-        raise RunError(f"{run} does not exist: give the directory of a run, such as runs/NAME")
-    if not run.is_dir():
-        raise RunError(f"{run} is a file: give the directory of a run, such as runs/NAME")
-    for name in ("model", "tokenizer"):
-        if not (run / name).is_dir():
-            raise RunError(
-                f"{run} is no run with a model: it holds no {name}/ "
-                f"(training writes it at its first evaluation)"
-            )
+    check_run(run)
+    from bpe import Tokenizer
+    from nn import TransformerLM
+
     try:
         tokenizer = Tokenizer.load(run / "tokenizer")
         model = TransformerLM.load(run / "model", device=device)
@@ -49,3 +45,17 @@ def load_run(
             f"vocab_size={model.config.vocab_size}: they are not of one run"
         )
     return model, tokenizer
+
+
+def check_run(run: Path) -> None:
+    """Raise RunError if there is no run. It is known at once, before torch has been loaded."""
+    if not run.exists():
+        raise RunError(f"{run} does not exist: give the directory of a run, such as runs/NAME")
+    if not run.is_dir():
+        raise RunError(f"{run} is a file: give the directory of a run, such as runs/NAME")
+    for name in ("model", "tokenizer"):
+        if not (run / name).is_dir():
+            raise RunError(
+                f"{run} is no run with a model: it holds no {name}/ "
+                f"(training writes it at its first evaluation)"
+            )

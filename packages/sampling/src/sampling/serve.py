@@ -5,20 +5,17 @@ passwords and no encryption: put it behind a proxy that has before strangers may
 """
 
 import dataclasses
-import os
 import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-import jaxtyping
-import torch
 import tyro
 
-from sampling.cli import choose_device, exit_status
+from sampling.cli import choose_device, exit_status, own_process
 from sampling.flags import parse_flags
-from sampling.run_directory import load_run
+from sampling.run_directory import check_run, load_run
 
 DESCRIPTION = """Serve a trained model: OpenAI's /v1/completions, and a page to write stories with.
 
@@ -50,8 +47,7 @@ class ServeFlags:
 
 def command() -> int:
     """Run the command as a process of its own, without shape checks, as `generate` does."""
-    if "JAXTYPING_DISABLE" not in os.environ:
-        jaxtyping.config.update("jaxtyping_disable", True)
+    own_process()
     return main()
 
 
@@ -67,9 +63,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         print(f"serve: {error.name} is missing: install sampling[serve]", file=sys.stderr)
         return 2
-    except (ValueError, OSError, MemoryError, torch.OutOfMemoryError) as error:
+    except (ValueError, OSError, MemoryError, RuntimeError) as error:
+        status = exit_status(error)
+        if status is None:
+            raise
         print(f"serve: {' '.join(str(error).split())}", file=sys.stderr)
-        return exit_status(error)
+        return status
 
 
 def _check(flags: ServeFlags) -> None:
@@ -81,6 +80,7 @@ def _check(flags: ServeFlags) -> None:
 
 
 def _run(flags: ServeFlags) -> int:
+    check_run(flags.run)
     import uvicorn
 
     from sampling.service import make_app

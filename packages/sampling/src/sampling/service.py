@@ -27,7 +27,7 @@ from sampling.completions import (
     read_request,
     usage,
 )
-from sampling.generate import stream_batch
+from sampling.generation import stream_batch
 from sampling.text import PieceReader
 from sampling.turns import BusyError, Event, Job, Turns
 

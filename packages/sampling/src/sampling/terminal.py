@@ -6,16 +6,19 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
 from rich.status import Status
 
-from bpe import Tokenizer
-from nn import TransformerLM
 from sampling.config import SamplingConfig
-from sampling.generate import Truncate
-from sampling.text import TextStream, stream_text
+
+# What needs torch is imported late: the spinner says that it is being loaded.
+if TYPE_CHECKING:
+    from bpe import Tokenizer
+    from nn import TransformerLM
+    from sampling.generation import Truncate
+    from sampling.text import TextStream
 
 # A model may write any byte. Shown raw, an escape sequence could clear the screen or retitle it.
 _CONTROL = {
@@ -29,7 +32,7 @@ class Reading(Protocol):
     @property
     def allow_special(self) -> bool: ...
     @property
-    def truncate(self) -> Truncate: ...
+    def truncate(self) -> "Truncate": ...
     @property
     def num_samples(self) -> int: ...
 
@@ -50,8 +53,8 @@ class Terminal:
 
     def write_samples(
         self,
-        model: TransformerLM,
-        tokenizer: Tokenizer,
+        model: "TransformerLM",
+        tokenizer: "Tokenizer",
         prompt: str,
         config: SamplingConfig,
         reading: Reading,
@@ -65,7 +68,11 @@ class Terminal:
             self._write_sample(model, tokenizer, prompt, settings, reading)
 
     def converse(
-        self, model: TransformerLM, tokenizer: Tokenizer, config: SamplingConfig, reading: Reading
+        self,
+        model: "TransformerLM",
+        tokenizer: "Tokenizer",
+        config: SamplingConfig,
+        reading: Reading,
     ) -> int:
         """Ask for prompts until the input ends; Ctrl-C ends a text, and at the prompt the command.
 
@@ -92,12 +99,14 @@ class Terminal:
 
     def _write_sample(
         self,
-        model: TransformerLM,
-        tokenizer: Tokenizer,
+        model: "TransformerLM",
+        tokenizer: "Tokenizer",
         prompt: str,
         config: SamplingConfig,
         reading: Reading,
     ) -> None:
+        from sampling.text import stream_text
+
         started = time.perf_counter()
         stream = stream_text(
             model,
@@ -119,7 +128,7 @@ class Terminal:
             f"{stream.num_tokens / seconds:.0f} tokens/s, {why}, seed {config.seed}"
         )
 
-    def _write_stream(self, stream: TextStream) -> str:
+    def _write_stream(self, stream: "TextStream") -> str:
         """Write all of `stream`; a text that is cut short by Ctrl-C gets its line break here."""
         piece = ""
         try:

@@ -8,7 +8,7 @@ import torch
 from bpe import Tokenizer
 from nn import TransformerLM
 from sampling.config import SamplingConfig
-from sampling.generate import Truncate, stream_batch
+from sampling.generation import Truncate, stream_batch
 from sampling.stopping import FinishReason, Piece
 
 
