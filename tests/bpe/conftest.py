@@ -1,8 +1,11 @@
-"""A small trained vocabulary and its tokenizer."""
+"""A small trained vocabulary and its tokenizer, and a directory for commands."""
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from bpe_command import TEXT
 from bpe_reference import SPECIALS, make_corpus
 
 from bpe.tokenizer import Tokenizer
@@ -33,3 +36,22 @@ def saved(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Pat
     directory = tmp_path_factory.mktemp("tokenizer")
     tokenizer.save(directory)
     return directory
+
+
+@pytest.fixture
+def directory_with_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Run in a directory with `corpus.txt`, and handle signals afterwards as before."""
+    monkeypatch.chdir(tmp_path)
+    Path("corpus.txt").write_bytes(TEXT.encode())
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def trained_here(directory_with_text: None) -> Tokenizer:
+    """Make a tokenizer, saved as `tok` in that directory."""
+    vocab, merges = train_bpe("corpus.txt", 283, ["<|endoftext|>"])
+    tokenizer = Tokenizer(vocab, merges, ["<|endoftext|>"])
+    tokenizer.save("tok")
+    return tokenizer

@@ -5,16 +5,14 @@ import os
 import resource
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from bpe_command import BPE, run_here
 
 from bpe import PretokenCounts, Tokenizer, count_pretokens, train_bpe
-from bpe.cli import main
 
-BPE = [sys.executable, "-c", "import sys; from bpe.cli import main; sys.exit(main())"]
 SPECIAL = ("--special-token", "<|endoftext|>")
 
 
@@ -28,11 +26,6 @@ def in_directory_with_parts(
     before = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, before)
-
-
-def run_here(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["bpe", *arguments])
-    return main()
 
 
 def test_parts_that_were_counted_apart_train_the_tokenizer_of_all(

@@ -35,6 +35,16 @@ def save_directory(vocabulary: Vocabulary, directory: str | PathLike[str]) -> No
         write_atomically(place / name, text.encode())
 
 
+def check_holds_none(directory: Path) -> None:
+    """Raise ValueError if a directory holds a tokenizer, or files that could be of one."""
+    found = [name for name in _FILES if (directory / name).exists()]
+    if found:
+        raise ValueError(
+            f"{directory}: holds a tokenizer ({', '.join(found)}); --overwrite replaces it, "
+            "another --out keeps it"
+        )
+
+
 def load_directory(directory: str | PathLike[str]) -> Vocabulary:
     """Read what `save_directory` wrote, and check that the three files belong together."""
     vocab_path, merges_path, rest_path = (Path(directory) / name for name in _FILES)

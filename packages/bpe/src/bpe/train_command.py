@@ -19,6 +19,7 @@ from bpe.arguments import (
     as_source,
 )
 from bpe.atomic_file import check_can_create
+from bpe.directory_format import check_holds_none
 from bpe.engines import TrainingEngine
 from bpe.facts import longest, memory_fact, plural
 from bpe.merging import TieBreak
@@ -42,6 +43,7 @@ def train(
     column: Column = "text",
     workers: Workers = None,
     engine: TrainingEngine = "auto",
+    overwrite: bool = False,
 ) -> None:
     """Train a tokenizer on text files.
 
@@ -68,6 +70,7 @@ def train(
         engine: Plain Python, or compiled kernels (pip install numba); by default the one done
             first. With ray (pip install ray) counting is spread over a cluster. The result is the
             same.
+        overwrite: Replace the tokenizer that --out holds.
     """
     start = time.perf_counter()
     if files and from_counts:
@@ -75,6 +78,8 @@ def train(
     if not files and not from_counts:
         raise ValueError("no files to train on; give at least one, as in: bpe train book.txt ...")
     check_can_create(out)
+    if not overwrite:
+        check_holds_none(out)
 
     text_bytes = 0
     with Display(Console(stderr=True)) as display:
