@@ -70,6 +70,13 @@ def test_a_logit_of_minus_infinity_is_a_token_that_cannot_come() -> None:
     assert (gradient[:, 7:] == 0).all()
 
 
+def test_a_soft_cap_that_is_not_positive_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"soft_cap=0\.0 is not positive"):
+        cpu_linear_cross_entropy(
+            torch.zeros(3, 5), torch.zeros(7, 5), torch.zeros(3).long(), soft_cap=0.0
+        )
+
+
 def test_a_slice_of_no_bytes_is_refused() -> None:
     with pytest.raises(ValueError, match="slice_bytes=0 is not positive"):
         cpu_linear_cross_entropy(

@@ -12,10 +12,12 @@ from torch.utils.checkpoint import checkpoint
 from nn import (
     causal_attention,
     cross_entropy,
+    linear,
     linear_cross_entropy,
     rms_norm,
     rope,
     silu,
+    soft_cap,
 )
 from nn.fused.attention import cpu_causal_attention
 from nn.fused.cross_entropy import cpu_cross_entropy, cpu_linear_cross_entropy
@@ -56,6 +58,11 @@ CASES = {
     "linear cross entropy": Case(
         lambda h, w: cpu_linear_cross_entropy(h, w, TARGETS, slice_bytes=50),
         lambda h, w: linear_cross_entropy(h, w, TARGETS),
+        ((2, 3, 7), (5, 7)),
+    ),
+    "soft-capped linear cross entropy": Case(
+        lambda h, w: cpu_linear_cross_entropy(h, w, TARGETS, soft_cap=1.5, slice_bytes=50),
+        lambda h, w: cross_entropy(soft_cap(linear(h, w), 1.5), TARGETS),
         ((2, 3, 7), (5, 7)),
     ),
     "rms_norm": Case(cpu_rms_norm, rms_norm, ((2, 3, 7), (7,))),

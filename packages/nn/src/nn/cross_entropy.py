@@ -7,6 +7,7 @@ from torch import Tensor
 from contracts import contract
 from nn.fused.cross_entropy import cpu_cross_entropy, cpu_linear_cross_entropy
 from nn.linear import linear
+from nn.soft_cap import soft_cap as bend
 from nn.token_ids import check_ids
 from nn.triton_kernels.selection import autocast_dtype, fused_serves, kernels_serve
 
@@ -40,8 +41,10 @@ def linear_cross_entropy(
     hidden: Float[Tensor, "*batch d_model"],
     weight: Float[Tensor, "vocab_size d_model"],
     targets: Int[Tensor, "*batch"],
+    *,
+    soft_cap: int | float | None = None,
 ) -> Float[Tensor, ""]:
-    """Compute `cross_entropy(linear(hidden, weight), targets)`.
+    """Compute `cross_entropy(linear(hidden, weight), targets)`, with a `soft_cap` of the logits.
 
     By `nn.fused` or a kernel, the logits are made a slice of the tokens at a time and never kept. A
     target outside the vocabulary raises IndexError on the CPU and makes the loss NaN elsewhere.
@@ -51,15 +54,19 @@ def linear_cross_entropy(
     if dtype == torch.float16:
         # The others form gradients before the backward pass, where no loss scale has reached them:
         # a probability over the number of tokens is too small for float16.
-        return cross_entropy(linear(hidden, weight), targets)
+        return cross_entropy(_capped(linear(hidden, weight), soft_cap), targets)
     if kernels_serve(hidden.device, dtype):
         from nn.triton_kernels.linear_cross_entropy import fused_linear_cross_entropy
 
-        return fused_linear_cross_entropy(hidden, weight, targets)
+        return fused_linear_cross_entropy(hidden, weight, targets, soft_cap=soft_cap)
     if fused_serves(hidden.device, dtype):
         check_ids(targets, weight.shape[0], what="target")
-        return cpu_linear_cross_entropy(hidden, weight, targets)
-    return cross_entropy(linear(hidden, weight), targets)
+        return cpu_linear_cross_entropy(hidden, weight, targets, soft_cap=soft_cap)
+    return cross_entropy(_capped(linear(hidden, weight), soft_cap), targets)
+
+
+def _capped(logits: Tensor, soft_cap: float | None) -> Tensor:
+    return logits if soft_cap is None else bend(logits, soft_cap)
 
 
 @contract

@@ -16,7 +16,7 @@ from contracts import contract
 from nn.attention import causal_mask
 from nn.block import TransformerBlock, make_norm
 from nn.config import ModelConfig
-from nn.cross_entropy import cross_entropy, linear_cross_entropy
+from nn.cross_entropy import linear_cross_entropy
 from nn.embedding import Embedding
 from nn.kv_cache import KVCache
 from nn.linear import Linear
@@ -125,13 +125,12 @@ class TransformerLM(Module):
     ) -> Float[Tensor, ""]:
         """Return the mean cross-entropy of `targets` in nats, without keeping logits on a GPU.
 
-        `documents` are `forward`'s. Logits with a soft-cap are kept. To compile it, compile
-        `model.loss`: a compiled model compiles its `forward` alone.
+        `documents` are `forward`'s. To compile it, compile `model.loss`: a compiled model compiles
+        its `forward` alone.
         """
         hidden = self.hidden_states(token_ids, documents=documents)
-        if self.config.logit_soft_cap is not None:
-            return cross_entropy(self.logits(hidden), targets)
-        return linear_cross_entropy(hidden, self.lm_head.weight, targets)
+        cap = self.config.logit_soft_cap
+        return linear_cross_entropy(hidden, self.lm_head.weight, targets, soft_cap=cap)
 
     @contract
     def hidden_states(

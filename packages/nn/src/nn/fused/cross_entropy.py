@@ -15,6 +15,7 @@ backward pass. Tokens come in slices that share one buffer,
 
 so that one slice of the logits exists at a time, and no pages of fresh memory have to be mapped
 for each of three arrays of N x V. The backward pass multiplies by the loss's gradient, and no more.
+A soft-cap c makes of z the logits c tanh(z / c), and multiplies dz by the slope 1 - tanh(z / c)^2.
 
 Powers are taken to base 2: 2^x costs a third of e^x. Inside a slice, a few rows are worked at a
 time, so that the passes over them find them in the cache.
@@ -53,14 +54,17 @@ def cpu_linear_cross_entropy(
     weight: Float[Tensor, "vocab_size d_model"],
     targets: Int[Tensor, "*batch"],
     *,
+    soft_cap: float | None = None,
     slice_bytes: int = 2**25,
 ) -> Float[Tensor, ""]:
     """Compute `linear_cross_entropy` of targets that are known to lie in the vocabulary.
 
     Logits have the dtype of the product (autocast's, where it is on); everything after them is in
-    float32 at least. A slice of them takes at most `slice_bytes`, or one token's; fewer than one
-    byte raise ValueError.
+    float32 at least. A slice of them takes at most `slice_bytes`, or one token's. A `soft_cap` or
+    `slice_bytes` that is not positive raises ValueError.
     """
+    if soft_cap is not None and not soft_cap > 0.0:
+        raise ValueError(f"soft_cap={soft_cap!r} is not positive")
     if slice_bytes < 1:
         raise ValueError(f"slice_bytes={slice_bytes} is not positive")
     dtype = autocast_dtype(hidden.device, hidden.dtype)
@@ -70,6 +74,7 @@ def cpu_linear_cross_entropy(
         hidden.reshape(-1, hidden.shape[-1]).to(dtype),
         weight.to(dtype),
         targets.reshape(-1),
+        soft_cap,
         tokens,
         differentiable,
     )
@@ -109,9 +114,15 @@ class _CrossEntropy(Function):
 class _LinearCrossEntropy(Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, tokens: int, differentiable: bool
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        targets: Tensor,
+        soft_cap: float | None,
+        tokens: int,
+        differentiable: bool,
     ) -> Tensor:
-        loss, *gradients = _evaluate(hidden, weight, targets, tokens, differentiable)
+        loss, *gradients = _evaluate(hidden, weight, targets, soft_cap, tokens, differentiable)
         ctx.save_for_backward(*gradients)
         ctx.dtype = weight.dtype
         return loss
@@ -121,11 +132,16 @@ class _LinearCrossEntropy(Function):
     def backward(ctx: Any, grad_loss: Tensor) -> tuple[Tensor | None, ...]:
         grad_hidden, grad_weight = ctx.saved_tensors
         grad_weight = (grad_weight * grad_loss).to(ctx.dtype)
-        return grad_hidden * grad_loss, grad_weight, None, None, None
+        return grad_hidden * grad_loss, grad_weight, None, None, None, None
 
 
 def _evaluate(
-    hidden: Tensor, weight: Tensor, targets: Tensor, tokens: int, differentiable: bool
+    hidden: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    soft_cap: float | None,
+    tokens: int,
+    differentiable: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     losses = _new_losses(hidden)
     grad_hidden, grad_weight = _new_gradients(hidden, weight, differentiable)
@@ -139,10 +155,12 @@ def _evaluate(
             z = torch.mm(h, weight.T, out=buffer[: h.shape[0]])
             for rows in _blocks(z):
                 powers = z[rows].to(losses.dtype)
+                slope = None if soft_cap is None else _bend(powers, soft_cap)
                 losses[part][rows], _, totals = _measure(powers, y[rows])
                 if differentiable:
                     powers.mul_(share / totals)
-                    z[rows] = _subtract_at(powers, y[rows], share)
+                    gradient = _subtract_at(powers, y[rows], share)
+                    z[rows] = gradient if slope is None else gradient.mul_(slope)
             if not differentiable:
                 continue
             torch.mm(z, weight, out=grad_hidden[part])
@@ -151,6 +169,14 @@ def _evaluate(
             else:
                 grad_weight += z.T @ h
     return losses.mean(), grad_hidden, grad_weight
+
+
+def _bend(z: Tensor, cap: float) -> Tensor:
+    """Make `z` the logits under the cap; return the slope, by which gradients are multiplied."""
+    z.div_(cap).tanh_()
+    slope = 1.0 - z.square()
+    z.mul_(cap)
+    return slope
 
 
 def _measure(z: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -177,7 +203,12 @@ _evaluate_opaquely = torch.library.custom_op(
 
 @_evaluate_opaquely.register_fake
 def _(
-    hidden: Tensor, weight: Tensor, targets: Tensor, tokens: int, differentiable: bool
+    hidden: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    soft_cap: float | None,
+    tokens: int,
+    differentiable: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     return _new_losses(hidden).mean(), *_new_gradients(hidden, weight, differentiable)
 
@@ -190,7 +221,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tenso
 def _backward(ctx: Any, grad_loss: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
     grad_hidden, grad_weight = ctx.saved_tensors
     grad_weight = (grad_weight * grad_loss).to(ctx.dtype)
-    return grad_hidden * grad_loss, grad_weight, None, None, None
+    return grad_hidden * grad_loss, grad_weight, None, None, None, None
 
 
 _evaluate_opaquely.register_autograd(_backward, setup_context=_save)
