@@ -148,6 +148,11 @@ def test_kernels_stop_early_when_no_pair_is_left(write: Callable[[str], Path]) -
     assert len(vocab) == 256 + 3
 
 
+def test_kernels_train_a_vocabulary_without_merges(write: Callable[[str], Path]) -> None:
+    vocab, merges = train_bpe(write("ab ab c"), 257, ["<|endoftext|>"], engine="kernels")
+    assert (len(vocab), merges) == (257, [])
+
+
 def test_kernels_report_every_chunk_and_merge(write: Callable[[str], Path]) -> None:
     path = write("to be or not to be " * 1009)
 

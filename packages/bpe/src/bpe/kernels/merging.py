@@ -192,6 +192,9 @@ def learn_merges(
     on_merge: Callable[[bytes], None] | None = None,
 ) -> list[tuple[bytes, bytes]]:
     """Do what `bpe.merging.learn_merges` does with the counts of `table`, which is cleared."""
+    if num_merges == 0:
+        table.clear()
+        return []
     merger = Merger(table, num_merges, huggingface_ranks() if tie_break == "huggingface" else None)
     table.clear()
     tokens = [bytes([byte]) for byte in range(256)]
