@@ -32,10 +32,29 @@ def tokenizer(trained: Trained) -> Tokenizer:
 
 
 @pytest.fixture(scope="session")
+def kernels(trained: Trained) -> Tokenizer:
+    return Tokenizer(*trained, SPECIALS, engine="kernels")
+
+
+@pytest.fixture(scope="session")
 def saved(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("tokenizer")
     tokenizer.save(directory)
     return directory
+
+
+@pytest.fixture
+def source(tmp_path: Path, corpus: str) -> Path:
+    """Return a text file."""
+    path = tmp_path / "corpus.txt"
+    path.write_bytes((corpus[:30_011] + "<|endoftext|>\r\n\ufeff").encode())
+    return path
+
+
+@pytest.fixture
+def tokens(tmp_path: Path, source: Path, tokenizer: Tokenizer) -> Path:
+    """Return a token file of that text."""
+    return tokenizer.encode_file(source, tmp_path / "train.npy").path
 
 
 @pytest.fixture

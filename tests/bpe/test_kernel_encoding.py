@@ -1,15 +1,6 @@
 """The kernels encode exactly as the reference does, however the text is cut and the work split."""
 
-import json
-import multiprocessing
-import os
-import pickle
 import random
-import subprocess
-import sys
-import time
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,29 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bpe import PATTERNS
-from bpe.engines import Engine
 from bpe.kernels import hashing
 from bpe.kernels.encoding import KernelEncoder
 from bpe.reference_encoder import ReferenceEncoder
-from bpe.text_encoder import LOAD_FROM
 from bpe.text_file import TextFile
 from bpe.tokenizer import Tokenizer
 from bpe.vocabulary import check_vocabulary
 
 Trained = tuple[dict[int, bytes], list[tuple[bytes, bytes]]]
+
 Merges = list[tuple[bytes, bytes]]
 
 _SEVERAL = [*SPECIALS, "<|end", "|>", "\u00e9\u0301", " the", "'s"]
-
-
-@pytest.fixture(scope="module")
-def kernels(trained: Trained) -> Tokenizer:
-    return Tokenizer(*trained, SPECIALS, engine="kernels")
-
-
-@pytest.fixture(scope="module")
-def reference(trained: Trained) -> Tokenizer:
-    return Tokenizer(*trained, SPECIALS, engine="reference")
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
@@ -108,14 +88,6 @@ def test_batches_are_those_of_the_reference_at_any_group_size(
         assert found == [expected_of(text, specials, "strict") for text in batch]
 
     check()
-
-
-def test_much_text_in_a_batch_calls_for_the_kernels(trained: Trained, corpus: str) -> None:
-    tokenizer = Tokenizer(*trained, SPECIALS)
-    lines = corpus.splitlines(keepends=True) * (1 + LOAD_FROM // len(corpus))
-    found = tokenizer.encode_batch(lines, workers=2)
-    assert tokenizer._encoder.kernels is not None
-    assert found == [*map(tokenizer.encode, lines)]
 
 
 @st.composite
@@ -220,253 +192,3 @@ def test_a_cache_that_overflows_in_a_batch_starts_again() -> None:
     kernels = Tokenizer({i: bytes([i]) for i in range(256)}, [], engine="kernels")
     found = kernels.encode_batch(batch, workers=1)
     assert [bytes(ids).decode() for ids in found] == batch
-
-
-# Bad text
-
-
-@pytest.mark.parametrize("engine", ["reference", "kernels"])
-def test_a_lone_surrogate_is_named_with_its_index(trained: Trained, engine: Engine) -> None:
-    tokenizer = Tokenizer(*trained, SPECIALS, engine=engine)
-    for prefix in ["ab", "é" * 70_001]:
-        with pytest.raises(ValueError, match=rf"U\+D800 at index {len(prefix)}$"):
-            tokenizer.encode(prefix + "\ud800 cd")
-        with pytest.raises(ValueError, match=rf"U\+D800 at index {len(prefix)}$"):
-            tokenizer.encode_array(prefix + "\ud800 cd")
-        replaced = tokenizer.encode(prefix + "\ud800 cd", errors="replace")
-        assert replaced == tokenizer.encode(prefix + "\ufffd cd")
-
-
-@pytest.mark.parametrize("engine", ["reference", "kernels"])
-def test_the_text_of_a_batch_that_is_wrong_is_named(trained: Trained, engine: Engine) -> None:
-    tokenizer = Tokenizer(*trained, SPECIALS, engine=engine)
-    batch = ["one", "two", "thr\udc80ee"]
-    with pytest.raises(ValueError, match=r"^text 2 of the batch: .* U\+DC80 at index 3$"):
-        tokenizer.encode_batch(batch)
-    assert tokenizer.encode_batch(batch, errors="replace")[2] == tokenizer.encode("thr\ufffdee")
-    with pytest.raises(TypeError, match="text 1 of the batch is a bytes, not a str"):
-        tokenizer.encode_batch(["one", b"two"])  # type: ignore[list-item]
-    with pytest.raises(ValueError, match="errors"):
-        tokenizer.encode_batch(batch, errors="ignore")
-
-
-def test_bad_arguments_are_refused(kernels: Tokenizer) -> None:
-    with pytest.raises(ValueError, match="errors"):
-        kernels.encode("a", errors="ignore")
-    with pytest.raises(ValueError, match="errors"):
-        kernels.encode_array("a", errors="ignore")
-    with pytest.raises(ValueError, match="allowed_special"):
-        kernels.encode("a", allowed_special=["<|absent|>"])
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_byte_that_is_not_utf8_is_named_as_by_the_reference(
-    kernels: Tokenizer, reference: Tokenizer, tmp_path: Path, workers: int
-) -> None:
-    good = ("na\u00efve text \u4e2d\n" * 40_009).encode()
-    path = tmp_path / "bad.txt"
-    path.write_bytes(good + b"bad \xc3( here" + good)
-    with pytest.raises(ValueError, match=r"0xc3 at offset .* \(line 40,010\)") as expected:
-        reference.encode_file(path, tmp_path / "a")
-    with pytest.raises(ValueError, match="0xc3") as found:
-        kernels.encode_file(path, tmp_path / "a", workers=workers)
-    assert str(found.value) == str(expected.value)
-    assert [file.name for file in tmp_path.iterdir()] == ["bad.txt"]
-
-
-@pytest.mark.parametrize(
-    "data", [b"", b"a", b"\xff", "é".encode()[:1], b"ab \xff\xfe c \xe4" * 101]
-)
-def test_replaced_bytes_are_encoded_and_counted_as_by_the_reference(
-    kernels: Tokenizer, reference: Tokenizer, tmp_path: Path, data: bytes
-) -> None:
-    path = tmp_path / "text.txt"
-    path.write_bytes(data)
-    expected = reference.encode_file(path, tmp_path / "a", errors="replace")
-    found = kernels.encode_file(path, tmp_path / "b", errors="replace")
-    assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
-    assert found.num_replacements == expected.num_replacements
-    assert found.num_bytes == expected.num_bytes == len(data)
-
-
-@pytest.mark.parametrize("workers", [1, 2, 4])
-def test_a_file_of_many_chunks_is_encoded_in_order(
-    kernels: Tokenizer, corpus: str, tmp_path: Path, workers: int
-) -> None:
-    path = tmp_path / "text.txt"
-    text = corpus * 67 + "<|endoftext|>"
-    path.write_bytes(text.encode())
-    steps: list[tuple[int, int]] = []
-    found = kernels.encode_file(
-        path, tmp_path / "a", workers=workers, progress=lambda *step: steps.append(step)
-    )
-    assert np.load(tmp_path / "a.npy").tolist() == kernels.encode(text)
-    size = path.stat().st_size
-    assert found.num_bytes == size
-    assert steps == sorted(steps)
-    assert len(steps) >= 3
-    assert steps[-1] == (size, size)
-
-
-def test_a_missing_file_is_named(kernels: Tokenizer, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"absent\.txt"):
-        kernels.encode_file(tmp_path / "absent.txt", tmp_path / "a")
-
-
-# No input is slow
-
-_MEGABYTE = 1_000_003
-_HARD: dict[str, str] = {
-    "letter": "a" * _MEGABYTE,
-    "capital": "Q" * _MEGABYTE,
-    "spaces": " " * _MEGABYTE,
-    "newlines": "\n" * _MEGABYTE,
-    "crlf": "\r\n" * (_MEGABYTE // 2),
-    "tabs": "\t" * _MEGABYTE,
-    "emoji": "\U0001f600" * (_MEGABYTE // 4),
-    "digits": "7" * _MEGABYTE,
-    "pairs": "ab" * (_MEGABYTE // 2),
-    "word": "".join(random.Random(2).choices("etaoinshr", k=_MEGABYTE)),
-    "marks": "e" + "\u0301" * (_MEGABYTE // 2),
-    "punctuation": "=" * _MEGABYTE,
-    "nul": "\x00" * _MEGABYTE,
-    "half special": "<|endoftext" * (_MEGABYTE // 11),
-    "specials": "<|endoftext|>" * (_MEGABYTE // 13),
-    "apostrophes": "'" * _MEGABYTE,
-}
-
-
-@pytest.mark.parametrize("pattern", ["gpt2", "cl100k", "o200k"])
-def test_no_input_is_slow(trained: Trained, pattern: str) -> None:
-    # Runs of one letter merge into ever longer tokens.
-    merges = trained[1] + [(b"a" * 2**n, b"a" * 2**n) for n in range(1, 7)]
-    merges = [*dict.fromkeys([(b"a", b"a"), *merges])]
-    vocab = dict(enumerate(dict.fromkeys([*trained[0].values(), *(a + b for a, b in merges)])))
-    tokenizer = Tokenizer(vocab, merges, SPECIALS, pattern=pattern, engine="kernels")
-    for name, text in _HARD.items():
-        start = time.process_time()
-        ids = tokenizer.encode_array(text)
-        seconds = time.process_time() - start
-        assert tokenizer.decode_bytes(ids) == text.encode(), name
-        assert seconds < 5, name
-
-
-_ON_ONE_LINE = """
-import json, random, resource, sys
-from pathlib import Path
-from bpe import Tokenizer, train_bpe
-from bpe.kernels import library
-source = random.Random(11)
-words = ["".join(source.choices("etaoinshrdlu", k=source.randint(1, 9))) for _ in range(9973)]
-block = " ".join(words).encode()
-path, size = Path(sys.argv[1]), int(sys.argv[2])
-with path.open("wb") as file:
-    while file.tell() < size:
-        file.write(block)
-library.load("training"), library.load("tokenizer"), library.class_table()
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-before = peak()
-vocab, merges = train_bpe(path, 509, [], engine="kernels", workers=2)
-trained = peak()
-tokenizer = Tokenizer(vocab, merges, engine="kernels")
-encoded = tokenizer.encode_file(path, path.with_suffix(".npy"), workers=2)
-print(json.dumps([trained - before, peak() - before, encoded.num_bytes, path.stat().st_size]))
-"""
-
-
-@pytest.mark.parametrize(
-    "size", [96 << 20, pytest.param(2 << 30, marks=pytest.mark.long)], ids=["96 MB", "2 GB"]
-)
-def test_a_file_of_one_line_takes_bounded_memory(size: int, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", _ON_ONE_LINE, str(tmp_path / "line.txt"), str(size)]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    for path in tmp_path.iterdir():
-        path.unlink()
-    training, encoding, num_bytes, file_size = json.loads(output)
-    assert num_bytes == file_size >= size
-    assert training < 64
-    assert encoding < 96
-
-
-# Which engine, and where it runs
-
-
-def test_a_sentence_loads_no_compiler(saved: Path) -> None:
-    command = (
-        "import sys; from bpe import Tokenizer; Tokenizer.load(sys.argv[1]).encode('one two');"
-        "print(*sys.modules)"
-    )
-    run = [sys.executable, "-c", command, str(saved)]
-    modules = subprocess.run(run, check=True, capture_output=True, text=True).stdout.split()
-    assert "bpe" in modules
-    assert not {"numpy", "numba", "llvmlite"} & set(modules)
-
-
-def test_kernels_take_over_when_much_text_has_come(trained: Trained, corpus: str) -> None:
-    tokenizer = Tokenizer(*trained, SPECIALS)
-    # Compiled in any case, for other tests: what is not compiled is waited for longer.
-    Tokenizer(*trained, SPECIALS, engine="kernels")
-    text = corpus[:4001]
-    expected = tokenizer.encode(text)
-    assert tokenizer._encoder.kernels is None
-    for _ in range(LOAD_FROM // len(text) + 1):
-        assert tokenizer.encode(text) == expected
-    assert tokenizer._encoder.kernels is not None
-
-
-def test_a_stream_loads_no_kernels(trained: Trained, corpus: str) -> None:
-    tokenizer = Tokenizer(*trained, SPECIALS)
-    times = 1 + LOAD_FROM // len(corpus)
-    assert sum(1 for _ in tokenizer.encode_iterable([corpus] * times)) > times
-    assert tokenizer._encoder.kernels is None
-
-
-def test_an_engine_that_cannot_be_used_is_refused(trained: Trained) -> None:
-    with pytest.raises(ValueError, match="'fast' is not one of 'auto', 'reference', 'kernels'"):
-        Tokenizer(*trained, engine="fast")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="patterns gpt2, cl100k, llama3, o200k"):
-        Tokenizer(*trained, pattern=r"\w+|\W", engine="kernels")
-
-
-def test_other_patterns_are_left_to_the_reference(trained: Trained, corpus: str) -> None:
-    tokenizer = Tokenizer(*trained, pattern=r"\w+|\W")
-    text = corpus * (1 + LOAD_FROM // len(corpus))
-    assert tokenizer.decode(tokenizer.encode(text)) == text
-    assert tokenizer._encoder.kernels is None
-
-
-def test_a_pickled_tokenizer_is_of_the_same_engine(kernels: Tokenizer, corpus: str) -> None:
-    kernels.encode(corpus)
-    data = pickle.dumps(kernels)
-    assert len(data) < 100_000
-    restored: Tokenizer = pickle.loads(data)
-    assert restored._encoder.kernels is not None
-    assert restored.encode(corpus) == kernels.encode(corpus)
-
-
-def test_threads_may_share_a_tokenizer(kernels: Tokenizer, corpus: str) -> None:
-    parts = [corpus[start : start + 997] for start in range(0, 60_000, 997)]
-    expected = [kernels.encode(part) for part in parts]
-    with ThreadPoolExecutor(4) as executor:
-        for found in executor.map(lambda _: [*map(kernels.encode, parts)], range(8)):
-            assert found == expected
-
-
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_a_tokenizer_survives(method: str, kernels: Tokenizer, corpus: str) -> None:
-    if method not in multiprocessing.get_all_start_methods():
-        return
-    expected = kernels.encode(corpus)
-    context = multiprocessing.get_context(method)
-    with ProcessPoolExecutor(1, mp_context=context) as executor:
-        assert executor.submit(kernels.encode, corpus).result() == expected
-
-
-def test_a_forked_child_encodes_with_the_tables_of_its_parent(
-    kernels: Tokenizer, corpus: str
-) -> None:
-    expected = kernels.encode(corpus)
-    child = os.fork()
-    if not child:
-        os._exit(0 if kernels.encode(corpus) == expected else 1)
-    assert os.waitpid(child, 0)[1] == 0

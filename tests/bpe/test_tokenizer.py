@@ -1,126 +1,24 @@
 """The tokenizer against tiktoken and tokenizers on the same vocabulary, and its own promises."""
 
-import json
 import multiprocessing
 import pickle
 import random
-import subprocess
-import sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
-import tiktoken
-import tokenizers
 from bpe_reference import (
     SPECIALS,
     naive_merge,
-    random_text,
     texts,
-    tiktoken_of,
-    tokenizers_of,
 )
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bpe.patterns import PATTERNS
 from bpe.tokenizer import Tokenizer
-from bpe.training import train_bpe
 
 Trained = tuple[dict[int, bytes], list[tuple[bytes, bytes]]]
-
-
-@pytest.fixture(scope="module", params=["gpt2", "cl100k", "o200k", r"\p{L}+|\d|[\s\S]"])
-def patterned(request: pytest.FixtureRequest, trained: Trained) -> Tokenizer:
-    return Tokenizer(*trained, SPECIALS, pattern=request.param)
-
-
-@pytest.fixture(scope="module")
-def theirs(patterned: Tokenizer) -> tiktoken.Encoding:
-    return tiktoken_of(patterned)
-
-
-@pytest.fixture(scope="module")
-def hf(patterned: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> tokenizers.Tokenizer:
-    return tokenizers_of(patterned, tmp_path_factory.mktemp("hf"))
-
-
-@given(text=texts(SPECIALS))
-def test_ids_equal_tiktokens(patterned: Tokenizer, theirs: tiktoken.Encoding, text: str) -> None:
-    assert patterned.encode(text) == theirs.encode(text, allowed_special="all")
-
-
-@given(text=texts(SPECIALS))
-def test_ids_equal_those_of_the_tokenizers_library(
-    patterned: Tokenizer, hf: tokenizers.Tokenizer, text: str
-) -> None:
-    assert patterned.encode(text) == hf.encode(text).ids
-
-
-@given(text=texts(SPECIALS))
-def test_ordinary_ids_equal_tiktokens(
-    patterned: Tokenizer, theirs: tiktoken.Encoding, text: str
-) -> None:
-    assert patterned.encode(text, allowed_special="none") == theirs.encode_ordinary(text)
-
-
-def test_ids_of_a_text_of_many_windows_equal_tiktokens(
-    patterned: Tokenizer, theirs: tiktoken.Encoding, corpus: str
-) -> None:
-    text = (corpus + "<|endoftext|>") * 3
-    assert patterned.encode(text) == theirs.encode(text, allowed_special="all")
-
-
-@given(text=st.text(st.characters(exclude_categories=["Cs"])))
-def test_any_text_comes_back(patterned: Tokenizer, text: str) -> None:
-    assert patterned.decode(patterned.encode(text)) == text
-
-
-@pytest.mark.parametrize("count", [5000, pytest.param(50_000, marks=pytest.mark.long)])
-def test_thousands_of_texts_have_tiktokens_ids(
-    patterned: Tokenizer, theirs: tiktoken.Encoding, count: int
-) -> None:
-    source = random.Random(count)
-    for _ in range(count // 4):  # of four patterns
-        text = random_text(source, SPECIALS)
-        assert patterned.encode(text) == theirs.encode(text, allowed_special="all")
-
-
-@pytest.mark.parametrize("count", [10_000, pytest.param(500_000, marks=pytest.mark.long)])
-def test_thousands_of_texts_come_back(tokenizer: Tokenizer, count: int) -> None:
-    source = random.Random(count)
-    for _ in range(count):
-        text = random_text(source, SPECIALS)
-        assert tokenizer.decode(tokenizer.encode(text)) == text
-
-
-@pytest.mark.parametrize("count", [5000, pytest.param(500_000, marks=pytest.mark.long)])
-def test_thousands_of_byte_strings_come_back_as_python_reads_them(
-    tokenizer: Tokenizer, count: int
-) -> None:
-    source = random.Random(count)
-    first = len(SPECIALS)
-    for _ in range(count):
-        data = source.randbytes(source.randrange(23))
-        ids = [first + byte for byte in data]
-        assert tokenizer.decode_bytes(ids) == data
-        text = data.decode("utf-8", "replace")
-        assert tokenizer.decode(ids) == "".join(tokenizer.decode_stream(ids)) == text
-
-
-@pytest.mark.parametrize(
-    "text", ["\x00a\x00", "\ufeffbom", "a\r\nb\rc\n", "a\u2028b\u2029\x85c", "", "e\u0301\u200d"]
-)
-def test_odd_characters_come_back_byte_for_byte(tokenizer: Tokenizer, text: str) -> None:
-    assert tokenizer.decode_bytes(tokenizer.encode(text)) == text.encode()
-
-
-@given(ids=st.lists(st.integers(0, 768), max_size=31))
-def test_any_ids_decode_as_tiktoken_decodes_them(tokenizer: Tokenizer, ids: list[int]) -> None:
-    data = tiktoken_of(tokenizer).decode_bytes(ids)
-    assert tokenizer.decode_bytes(ids) == data
-    assert tokenizer.decode(ids) == data.decode("utf-8", "replace")
 
 
 def test_text_that_a_pattern_does_not_match_is_not_lost(trained: Trained) -> None:
@@ -135,8 +33,6 @@ def test_a_pattern_with_groups_cuts_at_its_matches(trained: Trained) -> None:
 
 
 # Special tokens
-
-
 def test_the_longest_special_token_wins(tokenizer: Tokenizer) -> None:
     one, two = (tokenizer.special_tokens[special] for special in SPECIALS[:2])
     assert tokenizer.encode("<|endoftext|>" * 3) == [two, one]
@@ -196,20 +92,9 @@ def test_a_mapping_gives_special_tokens_their_ids(trained: Trained) -> None:
     assert tokenizer.vocab_size == 1010
 
 
-# Surrogates
-
-
 def test_a_lone_surrogate_is_named_with_its_index(tokenizer: Tokenizer) -> None:
     with pytest.raises(ValueError, match=r"^text has a lone surrogate U\+D800 at index 17$"):
         tokenizer.encode("seventeen letters\ud800")
-
-
-@pytest.mark.parametrize(
-    "text", ["a\ud800b", "\udc00", "a\ud83d\ude00b", "\ud83d\ud83d", "é\udfff"]
-)
-def test_surrogates_are_replaced_as_tiktoken_does(tokenizer: Tokenizer, text: str) -> None:
-    expected = tiktoken_of(tokenizer).encode(text)
-    assert tokenizer.encode(text, errors="replace") == expected
 
 
 def test_an_unknown_error_handler_is_refused(tokenizer: Tokenizer) -> None:
@@ -218,8 +103,6 @@ def test_an_unknown_error_handler_is_refused(tokenizer: Tokenizer) -> None:
 
 
 # Ids that are not in order
-
-
 def test_shuffled_ids_give_the_same_tokens(trained: Trained, corpus: str) -> None:
     vocab, merges = trained
     numbers = list(vocab)
@@ -241,8 +124,6 @@ def test_one_pretoken_is_merged_as_the_naive_way(
 
 
 # Arrays and batches
-
-
 @given(text=texts(SPECIALS))
 def test_arrays_hold_the_same_ids(tokenizer: Tokenizer, text: str) -> None:
     assert tokenizer.encode_array(text).tolist() == tokenizer.encode(text)
@@ -271,8 +152,6 @@ def test_numpy_ids_decode(tokenizer: Tokenizer) -> None:
 
 
 # Identity and sharing
-
-
 def test_equal_tokenizers_have_equal_hashes(trained: Trained) -> None:
     vocab, merges = trained
     backwards = dict(reversed(vocab.items()))
@@ -319,63 +198,3 @@ def test_threads_may_share_a_tokenizer(trained: Trained, corpus: str) -> None:
     with ThreadPoolExecutor(5) as pool:
         found = list(pool.map(tokenizer.encode, corpus[:20_011].split("\n")))
     assert found == expected
-
-
-# No input is slow
-
-_SLOW_INPUTS = {
-    "one letter": "'a' * n",
-    "spaces": "' ' * n",
-    "newlines": "'\\n' * n",
-    "one emoji": "'\\U0001f600' * (n // 4)",
-    "digits": "'0123456789' * (n // 10)",
-    "alternating letters": "'ab' * (n // 2)",
-    "alternating cases": "'aB' * (n // 2)",
-    "one word": "''.join(random.Random(3).choices('etaoinshrdlu', k=n))",
-    "punctuation": "'!?' * (n // 2)",
-    "apostrophes": '"\'" * n',
-    "ideographs": "'\\u6771\\u4eac' * (n // 6)",
-    "combining marks": "'e' + '\\u0301' * (n // 2)",
-    "zeros": "'\\0' * n",
-    "almost special tokens": "'<|endoftext|' * (n // 12)",
-}
-
-_TIME_ALL = """
-import json, random, resource, sys, time
-from bpe.tokenizer import Tokenizer
-saved = Tokenizer.load(sys.argv[1])
-tokenizer = Tokenizer(saved.vocab, saved.merges, saved.special_tokens, engine=sys.argv[2])
-n = 1_000_000
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-for name, code in json.loads(sys.argv[3]).items():
-    text = eval(code)
-    start = time.process_time()
-    ids = tokenizer.encode(text)
-    seconds = time.process_time() - start
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    print(json.dumps([name, seconds, grown, len(ids) / n, tokenizer.decode(ids) == text]))
-"""
-
-
-@pytest.fixture(scope="module")
-def long_merging(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Save a tokenizer that merges all of those inputs as far as it can."""
-    directory = tmp_path_factory.mktemp("long")
-    text = "\n".join(eval(code, {"n": 2003, "random": random}) for code in _SLOW_INPUTS.values())
-    (directory / "text.txt").write_bytes(text.encode())
-    vocab, merges = train_bpe(directory / "text.txt", 1009, SPECIALS, workers=1)
-    Tokenizer(vocab, merges, SPECIALS).save(directory)
-    return directory
-
-
-@pytest.mark.parametrize("engine", ["reference", "kernels"])
-def test_no_megabyte_takes_5_seconds_or_300_megabytes(long_merging: Path, engine: str) -> None:
-    command = [sys.executable, "-c", _TIME_ALL, str(long_merging), engine, json.dumps(_SLOW_INPUTS)]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    found = [json.loads(line) for line in output.splitlines()]
-    assert [name for name, *_ in found] == [*_SLOW_INPUTS]
-    for name, seconds, megabytes, ids_per_byte, came_back in found:
-        assert came_back, name
-        assert ids_per_byte < 0.7, name  # there was something to merge
-        assert seconds < 5, name
-        assert megabytes < 300, name
