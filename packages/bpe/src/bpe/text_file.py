@@ -1,8 +1,8 @@
 """Read UTF-8 as text, in pieces of bounded size, byte-exact: CRLF, NUL and a BOM stay."""
 
 import codecs
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, NoReturn
 
 from bpe.byte_stream import ByteStream, is_pipe, likely_size
 from bpe.chunking import Chunk, ChunkCutter, cut_chunks
@@ -68,6 +68,14 @@ class TextFile(TextSource):
     def chunks(self, cutter: ChunkCutter) -> Iterator[Chunk]:
         """Yield the text in chunks of about the size of a piece, cut where `cutter` says."""
         return (Chunk([text]) for text in cut_chunks(self, cutter))
+
+
+def raise_for_invalid(files: Sequence[TextFile]) -> NoReturn:
+    """Raise ValueError for the first byte that is not UTF-8, after somebody has met with one."""
+    for file in files:
+        for _ in file:
+            pass
+    raise ValueError(f"{files[0].path}: not UTF-8, or changed while it was read")
 
 
 def view_bytes(data: "ReadableBuffer") -> memoryview:

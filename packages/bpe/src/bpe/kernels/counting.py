@@ -22,7 +22,7 @@ from bpe.kernels.pretoken_table import PretokenTable
 from bpe.open_text import open_text
 from bpe.patterns import compile_pattern
 from bpe.processes import available_cpus
-from bpe.text_file import TextFile
+from bpe.text_file import TextFile, raise_for_invalid
 from bpe.text_source import TextSource
 
 
@@ -82,7 +82,7 @@ def count_pretokens(
     try:
         _count_chunks(chunks, tables, on_read)
     except NotUtf8Error:
-        _raise_for_invalid(plain)
+        raise_for_invalid(plain)
     finally:
         chunks.close()
 
@@ -182,11 +182,3 @@ def _in_threads(
         work(tables[0], True)
         for other in others:
             other.result()
-
-
-def _raise_for_invalid(files: Sequence[TextFile]) -> None:
-    """Find the first byte that is not UTF-8, as the reference does, for its message."""
-    for file in files:
-        for _ in file:
-            pass
-    raise ValueError(f"{files[0].path}: not UTF-8, or changed while it was read")

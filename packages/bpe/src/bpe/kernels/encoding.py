@@ -25,7 +25,7 @@ from bpe.kernels.special_trie import build_trie
 from bpe.patterns import compile_pattern
 from bpe.processes import available_cpus
 from bpe.streaming import check_errors, well_formed
-from bpe.text_file import TextFile, TextInMemory
+from bpe.text_file import TextFile, TextInMemory, raise_for_invalid
 from bpe.token_file import TokenArray
 from bpe.vocabulary import Vocabulary
 
@@ -170,7 +170,7 @@ class KernelEncoder:
                 text.num_bytes = chunks.num_bytes
                 text.advance(chunks.num_read, size)
         except NotUtf8Error:
-            _raise_for_invalid(text)
+            raise_for_invalid([text])
         finally:
             chunks.close()
         text.num_bytes = chunks.num_bytes
@@ -295,10 +295,3 @@ def _groups(texts: Sequence[str], length: int) -> Iterator[Sequence[str]]:
             start, num_characters = end, 0
     if start < len(texts):
         yield texts[start:]
-
-
-def _raise_for_invalid(text: TextFile) -> None:
-    """Find the first byte that is not UTF-8, as the reference does, for its message."""
-    for _ in text:
-        pass
-    raise ValueError(f"{text.path}: not UTF-8, or changed while it was read")
