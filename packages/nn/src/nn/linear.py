@@ -12,6 +12,8 @@ from nn.initialization import truncated_normal
 
 # Rows up to which MKL, which multiplies on most CPUs, is faster with the factors exchanged.
 FEW_ROWS = 6
+# Numbers of a weight from which on that is worth the steps around the product.
+LARGE_WEIGHT = 2**16
 _HAS_MKL: bool = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
 
 
@@ -20,7 +22,7 @@ def linear(
     x: Float[Tensor, "*batch d_in"], weight: Float[Tensor, "d_out d_in"]
 ) -> Float[Tensor, "*batch d_out"]:
     """Multiply the last axis of `x` by `weight`, whose rows are the outputs."""
-    if _are_few_for_mkl(x):
+    if weight.numel() >= LARGE_WEIGHT and _are_few_for_mkl(x):
         return _few_rows(x, weight)
     return x @ weight.T
 

@@ -28,18 +28,24 @@ def cpu_rms_norm(
     x: Float[Tensor, "*batch d_model"], weight: Float[Tensor, " d_model"], *, eps: float = 1e-5
 ) -> Float[Tensor, "*batch d_model"]:
     """Compute `rms_norm`: in float32 at least inside, in the dtype of `x` outside."""
+    if not torch.is_grad_enabled():
+        return _normalize(x, weight, eps)[0]
     y: Tensor = _RMSNorm.apply(x, weight, eps)
     return y
+
+
+def _normalize(x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    numbers = _wide(x)
+    norm = torch.linalg.vector_norm(numbers, dim=-1, keepdim=True)
+    inverse_rms = norm.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+    return (numbers * inverse_rms).mul_(weight).to(x.dtype), inverse_rms
 
 
 class _RMSNorm(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        numbers = _wide(x)
-        norm = torch.linalg.vector_norm(numbers, dim=-1, keepdim=True)
-        inverse_rms = norm.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+        y, inverse_rms = _normalize(x, weight, eps)
         ctx.save_for_backward(x, weight, inverse_rms)
-        y: Tensor = (numbers * inverse_rms).mul_(weight).to(x.dtype)
         return y
 
     @staticmethod

@@ -28,8 +28,10 @@ def cpu_rope(
     """Compute `rope` for tables that need no gradient."""
     if torch.compiler.is_compiling():
         turned: Tensor = _turn_opaquely(x, cos, sin)
-    else:
+    elif torch.is_grad_enabled():
         turned = _Rope.apply(x, cos, sin)
+    else:
+        turned = _turn(x, cos, sin)
     return turned
 
 

@@ -28,16 +28,21 @@ def cpu_silu_product(
     a: Float[Tensor, "*batch d_ff"], b: Float[Tensor, "*batch d_ff"]
 ) -> Float[Tensor, "*batch d_ff"]:
     """Compute `silu(a) * b`: in float32 at least inside, in the dtype of `a` outside."""
+    if not torch.is_grad_enabled():
+        return _silu_product(a, b)
     y: Tensor = _SiluProduct.apply(a, b)
     return y
+
+
+def _silu_product(a: Tensor, b: Tensor) -> Tensor:
+    return _wide(a).sigmoid().mul_(a).mul_(b).to(a.dtype)
 
 
 class _SiluProduct(Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
         ctx.save_for_backward(a, b)
-        y: Tensor = _wide(a).sigmoid().mul_(a).mul_(b).to(a.dtype)
-        return y
+        return _silu_product(a, b)
 
     @staticmethod
     @once_differentiable
