@@ -99,6 +99,21 @@ def test_losses_do_not_depend_on_the_number_of_processes(
         assert other_val == (None if val_loss is None else pytest.approx(val_loss, rel=1e-5))
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_losses_of_muon_depend_on_it_by_the_rounding_to_bfloat16_alone(
+    train: Train, tmp_path: Path, parallel: str
+) -> None:
+    found = []
+    for size in (1, 2):
+        end = train(size, "--optimizer.name=muon", f"--parallel={parallel}")
+        assert end["statuses"] == [0] * size, end["said"]
+        found.append(
+            [loss for _, loss, _ in losses((tmp_path / "run").rename(tmp_path / f"{size}"))]
+        )
+    assert found[1] == pytest.approx(found[0], rel=1e-4)
+
+
 @pytest.mark.parametrize("name", OTHERS)
 def test_norm_of_gradients_is_that_of_all_processes(together: tuple[Path, Ends], name: str) -> None:
     root, _ = together
