@@ -1,11 +1,13 @@
 import dataclasses
 import gzip
+import io
 import json
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from bpe import Tokenizer
 from trainer import stories
@@ -132,6 +134,14 @@ def test_bytes_alone_are_a_vocabulary(tmp_path: Path, corpus_file: Path, quiet: 
     data = open_prepared(prepare(settings(tmp_path, corpus_file, vocab_size=257), quiet))
     assert data.tokenizer.vocab_size == 257
     assert len(data.train) == data.train_bytes
+
+
+def test_tokens_that_are_bytes_are_not_listed(tmp_path: Path, corpus_file: Path) -> None:
+    said = io.StringIO()
+    display = Display(Console(file=said, width=120))
+    prepare(settings(tmp_path, corpus_file, vocab_size=257), display)
+    assert "257 tokens, the bytes and <|endoftext|>" in said.getvalue()
+    assert "longest" not in said.getvalue()
 
 
 def test_stories_come_with_their_entropy(tmp_path: Path, quiet: Display) -> None:

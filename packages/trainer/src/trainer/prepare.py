@@ -146,9 +146,9 @@ def _content_key(data: DataConfig, progress: Callable[[int], object]) -> str:
 
 
 def _train_tokenizer(data: DataConfig, work: Path, display: Display) -> Facts:
-    display.stage(
-        "Tokenizer", "finds the pieces of text that come most often; each becomes one token"
-    )
+    finds = "finds the pieces of text that come most often; each becomes one token"
+    only_bytes = data.vocab_size == 256 + 1
+    display.stage("Tokenizer", "makes each byte one token" if only_bytes else finds)
     begun = time.perf_counter()
     train_text = work / TRAIN_TEXT
     with display.progress("counting", None) as meter:
@@ -169,7 +169,8 @@ def _train_tokenizer(data: DataConfig, work: Path, display: Display) -> Facts:
         display.detail(f"stopped at {len(vocab):,} tokens: no pair of pieces is left to join")
     longest = sorted({vocab[id_] for id_ in vocab} - {data.special_token.encode()}, key=len)[-6:]
     shown = " ".join(repr(token.decode("utf-8", "replace")) for token in reversed(longest))
-    display.detail(f"{len(vocab):,} tokens, the longest: {shown}{_took(begun)}")
+    shown = f"the bytes and {data.special_token}" if only_bytes else f"the longest: {shown}"
+    display.detail(f"{len(vocab):,} tokens, {shown}{_took(begun)}")
     Tokenizer(vocab, merges, [data.special_token]).save(work / TOKENIZER)
     return {}
 
