@@ -69,7 +69,7 @@ def encode(
         text = open_text(source, column=column, errors=errors)
         ids = _ids(loaded, text, specials, end_of_text)
         while line := list(islice(ids, _IDS_PER_LINE)):
-            print(*line)
+            print(" ".join(map(str, line)))
         return
     start = time.perf_counter()
     with Display(Console(stderr=True)) as display:
