@@ -2,8 +2,8 @@
 
     uv run --group bench benchmarks/training.py
 
-takes almost half an hour: three sizes of the model, 2,048 tokens a step in sequences of 128, 256 and
-1,024. Contenders take their steps in turn, A B C A B C, in one process, so that a machine that
+takes almost half an hour: three sizes of the model, 2,048 tokens a step in sequences of 128, 256
+and 1,024. Contenders take their steps in turn, A B C A B C, in one process, so that a machine that
 slows down slows all; peak memory is that of a process for each. What matters most comes first, and
 after every table the page benchmarks/results/training.md is written anew with all that there is.
 `--quick` takes the 1M model at one length, does not compile, and writes nothing. `--only SIZE`
