@@ -30,11 +30,12 @@ Examples:
   generate runs/tiny --prompt "Once upon a time"
   generate runs/tiny --prompt "Once upon a time" --temperature 0 --max-tokens 50
   generate runs/tiny --prompt "The fox said:" --num-samples 3 --seed 7
-  generate runs/tiny --prompt - < beginning.txt > story.txt
+  generate runs/tiny < beginning.txt > story.txt
   generate runs/tiny                   asks for one prompt after another
 """
 
 END_OF_TEXT = "<|endoftext|>"
+NO_PROMPT = 'there is no prompt: give --prompt "Once upon a time", or write it to standard input'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +45,7 @@ class GenerateFlags:
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Directory of a run: it holds model/ and tokenizer/."""
     prompt: Annotated[str | None, tyro.conf.arg(metavar="TEXT")] = None
-    """Text to continue; - reads it from standard input. Without it, a terminal is asked for one."""
+    """Text to continue; - or none reads standard input. On a terminal, none asks for one."""
     max_tokens: int = 256
     """Most tokens to draw."""
     temperature: float = 0.8
@@ -125,12 +126,7 @@ def run(flags: GenerateFlags) -> int:
     from sampling.terminal import Terminal
 
     terminal = Terminal(prompt_shown=flags.echo)
-    if flags.prompt is None and not terminal.is_interactive:
-        raise ValueError(
-            'there is no prompt: give --prompt "Once upon a time", '
-            "or --prompt - to read it from standard input"
-        )
-    prompt = _read_prompt(flags)
+    prompt = None if terminal.is_interactive and flags.prompt is None else _read_prompt(flags)
     with terminal.loading(flags.run):
         model, tokenizer = load_run(flags.run, device=choose_device(flags.device))
     config = with_end_of_text(config, tokenizer, ignore=flags.ignore_eos)
@@ -197,10 +193,11 @@ def exit_status(error: BaseException) -> int | None:
     return 2 if isinstance(error, ValueError) else None
 
 
-def _read_prompt(flags: GenerateFlags) -> str | None:
-    if flags.prompt != "-":
-        prompt = flags.prompt
-    else:
+def _read_prompt(flags: GenerateFlags) -> str:
+    prompt = flags.prompt
+    if prompt is None and sys.stdin.isatty():
+        raise ValueError(NO_PROMPT)
+    if prompt is None or prompt == "-":
         try:
             # The line break that ends a typed or echoed text is no part of the prompt.
             prompt = sys.stdin.buffer.read().decode("utf-8").removesuffix("\n")
@@ -209,6 +206,8 @@ def _read_prompt(flags: GenerateFlags) -> str | None:
                 f"standard input is not UTF-8: invalid byte 0x{error.object[error.start]:02x} "
                 f"at offset {error.start}"
             ) from None
+    if flags.prompt is None and not prompt:
+        raise ValueError(NO_PROMPT)
     if prompt == "":
         raise ValueError(
             f'prompt="" is empty: give 1 or more characters, or for a text from nothing '

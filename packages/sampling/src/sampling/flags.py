@@ -37,7 +37,7 @@ def parse_flags(
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        raise ValueError(unboxed(errors.getvalue())) from None
+        raise ValueError(_in_our_words(unboxed(errors.getvalue()))) from None
     if unknown:
         raise ValueError(_unknown(unknown[0], kind))
     return flags
@@ -61,6 +61,16 @@ def unboxed(box: str) -> str:
         name, _, meaning = missing[1].partition(" ")
         return f"{name} is missing: {meaning}"
     return message
+
+
+def _in_our_words(message: str) -> str:
+    message = re.sub(r"^Error parsing (?=--)", "", message)
+    message = re.sub(r"could not convert string to float: (.*)", r"\1 is no number", message)
+    message = re.sub(
+        r"invalid literal for int\(\) with base 10: (.*)", r"\1 is no integer", message
+    )
+    # Of a flag that may also be left out, tyro says as well that the value is not None.
+    return re.sub(r"no type matching .*: (?=\S+ is no (?:integer|number)$)", "", message)
 
 
 def _unknown(argument: str, kind: type) -> str:
