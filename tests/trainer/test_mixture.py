@@ -86,3 +86,18 @@ def test_part_without_a_whole_window_is_named() -> None:
 def test_parts_end_after_so_many_separators() -> None:
     tokens = np.array([7, 2, 3, 2, 2, 5, 2, 9], dtype=np.uint16)
     assert part_sizes(tokens, 2, [1, 1, 3, 4]) == [2, 0, 3, 3]
+
+
+def test_short_part_that_is_never_drawn_from_is_fine() -> None:
+    Mixture((12, 5), (1.0, 0.0)).check_context(["a.txt", "b.txt"], 11)
+
+
+def test_least_number_is_not_drawn_from_a_part_without_weight() -> None:
+    least = np.zeros((1, 2), dtype=np.uint64)
+    assert Mixture((13, 17), (0.0, 1.0)).starts(least, 11).tolist() == [13]
+
+
+def test_largest_number_is_drawn_from_the_last_part() -> None:
+    # Ten times 0.1 add up to less than 1, and this number is not below their sum.
+    largest = np.full((1, 2), 2**64 - 1, dtype=np.uint64)
+    assert Mixture((13,) * 10, (0.1,) * 10).starts(largest, 12).tolist() == [13 * 9]
