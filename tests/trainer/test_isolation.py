@@ -97,7 +97,7 @@ def test_a_run_goes_on_only_as_it_was_begun(
 def test_text_without_separators_is_refused(config: TrainConfig, data: PreparedData) -> None:
     plain = dataclasses.replace(data, train=data.train[data.train != SEPARATOR])
     with pytest.raises(ValueError, match=r"isolate_documents has no effect: no <\|endoftext\|>"):
-        plain.isolating_separator(config.data)
+        plain.check_documents(config.data)
 
 
 def test_a_tokenizer_without_the_separator_is_refused(

@@ -52,19 +52,20 @@ class PreparedData:
         return self._separator(config, "data.windows=documents")
 
     def isolating_separator(self, config: DataConfig) -> int | None:
-        """Return the id between documents if they are to be kept apart, None if not.
-
-        Raises ValueError where that would have no effect.
-        """
+        """Return the id between documents if they are to be kept apart, None if not."""
         if not config.isolate_documents:
             return None
-        separator = self._separator(config, "data.isolate_documents")
-        if not contains(self.train, separator):
+        return self._separator(config, "data.isolate_documents")
+
+    def check_documents(self, config: DataConfig) -> None:
+        """Raise ValueError if what `config` says of documents cannot be done, or has no effect."""
+        self.window_separator(config)
+        separator = self.isolating_separator(config)
+        if separator is not None and not contains(self.train, separator):
             raise ValueError(
                 f"data.isolate_documents has no effect: no {config.special_token} stands in "
                 f"{self.directory / TRAIN}"
             )
-        return separator
 
     def _separator(self, config: DataConfig, setting: str) -> int:
         if config.special_token not in self.tokenizer.special_tokens:

@@ -88,8 +88,7 @@ def _run(
     data = _open_data(config, display)
     config = _with_vocabulary(config, data)
     data.check_context(config.model.context_length)
-    data.window_separator(config.data)
-    data.isolating_separator(config.data)
+    data.check_documents(config.data)
     data.mixture(config.data, config.model.context_length)
     identity = {"config": config_hash(config), **data.identity}
     if earlier is not None and checkpoint is not None:
