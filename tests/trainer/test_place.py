@@ -43,3 +43,9 @@ def test_variable_that_is_no_number_is_named(name: str) -> None:
 def test_rank_beyond_the_world_is_refused() -> None:
     with pytest.raises(ValueError, match="RANK=5 is not below WORLD_SIZE=5"):
         find_place(WHOLE | {"RANK": "5"})
+
+
+def test_number_of_restarts_is_known() -> None:
+    place = find_place(WHOLE | {"TORCHELASTIC_MAX_RESTARTS": "3"})
+    assert place is not None
+    assert place.restarts == 3

@@ -69,3 +69,26 @@ def test_damaged_notes_are_replaced(reader: Reader, damage: str) -> None:
     assert ask(reader) == "seven"
     assert ask(reader) == "seven"
     assert reader.count == 2
+
+
+def test_answers_to_several_questions_are_kept(reader: Reader) -> None:
+    for question in ("text", "words", "text", "words"):
+        ask(reader, question)
+    assert reader.count == 2
+
+
+def test_answer_about_a_file_that_changed_meanwhile_is_not_kept(reader: Reader) -> None:
+    def read_and_change() -> str:
+        found = reader()
+        reader.file.write_text("eleven")
+        return found
+
+    notes = reader.file.parent / "notes" / "n.json"
+    assert remembered(notes, reader.file, "text", read_and_change, worth_seconds=0.0) == "seven"
+    assert not notes.exists()
+
+
+def test_notes_that_cannot_be_written_are_done_without(reader: Reader) -> None:
+    (reader.file.parent / "notes").write_text("in the way")
+    assert [ask(reader), ask(reader)] == ["seven", "seven"]
+    assert reader.count == 2
