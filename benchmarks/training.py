@@ -64,6 +64,7 @@ def measure_steps(
     place = ("--size", size, "--context", str(context), "--batch-size", batch_size)
     rounds = options.rounds or ROUNDS[size]
     seconds = run_child("speed", options, rounds, *place, "--contenders", *names)
+    print({name: round(TOKENS / found) for name, found in seconds.items()}, flush=True)
     rows = [
         f"### {size}, context {context}, batch {batch_size}: medians of {rounds} rounds",
         "",
