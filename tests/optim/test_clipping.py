@@ -138,3 +138,11 @@ def test_sparse_gradient_is_refused() -> None:
     parameter.grad = torch.ones(5, 2).to_sparse()
     with pytest.raises(ValueError, match="dense gradients"):
         clip_grad_norm([parameter], 1.0)
+
+
+def test_a_millionth_is_added_to_the_norm() -> None:
+    parameter = Parameter(torch.zeros(2, dtype=torch.float64))
+    parameter.grad = torch.tensor([3e-6, 4e-6], dtype=torch.float64)
+    clip_grad_norm([parameter], 1e-6)
+    exact = torch.tensor([3e-6, 4e-6], dtype=torch.float64) / 6
+    torch.testing.assert_close(parameter.grad, exact, rtol=1e-12, atol=0)
