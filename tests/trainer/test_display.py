@@ -53,6 +53,16 @@ def test_long_sample_is_cut_between_words() -> None:
     assert out.getvalue().rstrip().endswith("word ...")
 
 
+def test_sample_keeps_its_lines_but_empty_ones() -> None:
+    display, out = shown(terminal=False)
+    display.sample("x", "O Romeo,\n\nwherefore\n  art thou")
+    assert [line.strip() for line in out.getvalue().splitlines()] == [
+        "x  O Romeo,",
+        "wherefore",
+        "art thou",
+    ]
+
+
 def test_sample_cannot_command_the_terminal() -> None:
     display, out = shown(terminal=False)
     display.sample("x", "a\x1b[31mb\x07c")

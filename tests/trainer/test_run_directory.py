@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.config import TrainConfig
+from trainer.config import DataConfig, TrainConfig
 from trainer.run_directory import (
     RunDirectory,
     choose_directory,
@@ -84,6 +84,18 @@ def test_other_settings_are_named_with_both_values(tmp_path: Path) -> None:
     assert different_settings(begun(tmp_path, config), changed) == [
         "batch_size=7 there and 11 here",
         "optimizer.lr=0.001 there and 0.5 here",
+    ]
+
+
+def test_setting_that_an_older_run_did_not_know_had_its_default(tmp_path: Path) -> None:
+    run = begun(tmp_path, TrainConfig())
+    older = run.read_config()
+    del older["data"]["isolate_documents"]
+    run.config.write_text(json.dumps(older))
+    assert different_settings(run, TrainConfig()) == []
+    isolating = TrainConfig(data=DataConfig(isolate_documents=True))
+    assert different_settings(run, isolating) == [
+        "data.isolate_documents=False there and True here"
     ]
 
 

@@ -2,15 +2,20 @@
 
 import codecs
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn, Protocol
 
 from bpe.byte_stream import ByteStream, is_pipe, likely_size
 from bpe.chunking import Chunk, ChunkCutter, cut_chunks
 from bpe.memory_stream import MemoryStream
 from bpe.text_source import TextSource
 
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
+
+class ReadableBuffer(Protocol):
+    """What shows its memory: bytes, bytearray, memoryview, mmap, an array."""
+
+    def __buffer__(self, flags: int, /) -> memoryview:
+        """Return its memory; Python 3.11 asks for it in its own way."""
+        ...
 
 
 class TextFile(TextSource):
@@ -78,7 +83,7 @@ def raise_for_invalid(files: Sequence[TextFile]) -> NoReturn:
     raise ValueError(f"{files[0].path}: not UTF-8, or changed while it was read")
 
 
-def view_bytes(data: "ReadableBuffer") -> memoryview:
+def view_bytes(data: ReadableBuffer) -> memoryview:
     """Return a view of a buffer of single bytes. Raises TypeError for what is not one."""
     try:
         view = memoryview(data)

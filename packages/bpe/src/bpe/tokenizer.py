@@ -16,14 +16,12 @@ from bpe.file_encoding import EncodedFile, FileEngine, encode_file
 from bpe.gpt2_format import read_gpt2_files
 from bpe.huggingface_format import read_huggingface_file, write_huggingface_file
 from bpe.text_encoder import TextEncoder
-from bpe.text_file import view_bytes
+from bpe.text_file import ReadableBuffer, view_bytes
 from bpe.tiktoken_format import read_tiktoken_file, write_tiktoken_file
 from bpe.token_decoder import TokenDecoder
 from bpe.vocabulary import Vocabulary, check_vocabulary
 
 if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
-
     from bpe.token_file import TokenArray
 
 
@@ -182,7 +180,7 @@ class Tokenizer:
 
     def encode_array(
         self,
-        text: "str | ReadableBuffer",
+        text: str | ReadableBuffer,
         *,
         allowed_special: str | Collection[str] = "all",
         errors: str = "strict",

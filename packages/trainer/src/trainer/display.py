@@ -64,12 +64,15 @@ class Display:
         self._indented(line)
 
     def sample(self, label: str, text: str, *, limit: int = 300) -> None:
-        """Show what the model writes, cut to `limit` characters."""
+        """Show what the model writes, cut to `limit` characters, its lines as they are."""
+        lines = (" ".join(line.split()) for line in text.splitlines())
         # A model of bytes may write an escape sequence, which a terminal would obey.
-        words = "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))
-        shown = words if len(words) <= limit else words[: words.rfind(" ", 0, limit)] + " ..."
-        line = Text.assemble((f"{label}  ", "bold green"), (shown, "italic"))
-        self._indented(line)
+        words = "".join(
+            c if c.isprintable() or c == "\n" else "\ufffd" for c in "\n".join(filter(None, lines))
+        )
+        if len(words) > limit:
+            words = words[:limit].rpartition(" ")[0] + " ..."
+        self._indented(Text.assemble((f"{label}  ", "bold green"), (words, "italic")))
 
     def command(self, text: str, note: str) -> None:
         """Show a command to try; it is never wrapped, so that it can be copied."""

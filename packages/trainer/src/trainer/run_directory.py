@@ -169,9 +169,13 @@ def cut_samples(markdown: str, step: int) -> str:
 def different_settings(
     run: RunDirectory, config: TrainConfig, *, but: Collection[str] = ()
 ) -> list[str]:
-    """Return each setting, `but` some, that keeps the run from going on, with both values."""
+    """Return each setting, `but` some, that keeps the run from going on, with both values.
+
+    A setting that an older version did not know had the value that is the default now.
+    """
     now = _fixed_settings(to_mapping(config))
-    then = _fixed_settings(run.read_config())
+    default = _fixed_settings(to_mapping(TrainConfig()))
+    then = default | _fixed_settings(run.read_config())
     return [
         f"{key}={then.get(key)!r} there and {now.get(key)!r} here"
         for key in sorted(now.keys() | then.keys())
@@ -180,9 +184,14 @@ def different_settings(
 
 
 def config_hash(config: TrainConfig) -> str:
-    """Return the SHA-256 of the settings that a run must keep."""
-    settings = json.dumps(_fixed_settings(to_mapping(config)), sort_keys=True)
-    return hashlib.sha256(settings.encode()).hexdigest()
+    """Return the SHA-256 of the settings that a run must keep and that are not the default.
+
+    A setting that comes with a later version therefore leaves the hash as it was.
+    """
+    default = _fixed_settings(to_mapping(TrainConfig()))
+    settings = _fixed_settings(to_mapping(config))
+    chosen = {key: value for key, value in settings.items() if value != default[key]}
+    return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
