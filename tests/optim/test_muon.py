@@ -58,6 +58,29 @@ def test_muon_equals_torch_over_many_steps(ns_steps: int) -> None:
         torch.testing.assert_close(a, b, rtol=0, atol=2e-4)
 
 
+def test_float32_inside_is_what_auto_takes_on_a_cpu_and_bfloat16_what_torch_takes() -> None:
+    found = {}
+    for name in ("bfloat16", "float32", "auto"):
+        params = parameters()
+        run(Muon(params, lr=0.02, ns_dtype=name), params, range(3))
+        found[name] = torch.cat([p.flatten() for p in params])
+    assert torch.equal(found["auto"], found["float32"])
+    assert 1e-5 < (found["bfloat16"] - found["float32"]).abs().max() < 1e-2
+
+
+def test_float32_inside_passes_a_last_bit_on_as_a_last_bit() -> None:
+    matrix = torch.randn(5, 3, 13, generator=torch.Generator().manual_seed(7))
+    nudged = matrix * (1 + 2**-23)
+    exact = newton_schulz(matrix, dtype=torch.float32)
+    assert exact.dtype == torch.float32
+    torch.testing.assert_close(newton_schulz(nudged, dtype=torch.float32), exact, rtol=0, atol=2e-6)
+
+
+def test_unknown_dtype_inside_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"ns_dtype='half' must be one of"):
+        Muon(parameters(), ns_dtype="half")
+
+
 def test_bfloat16_step_equals_torch_to_a_last_bit() -> None:
     ours, theirs = parameters(torch.bfloat16), parameters(torch.bfloat16)
     run(Muon(ours, lr=0.02), ours, range(1))

@@ -20,7 +20,8 @@ from trainer.run_directory import RunDirectory
 STEPS = 30
 JOB = [
     *SMALL_JOB,
-    "--optimizer.name=adamw",
+    # Beside it AdamW updates embeddings, head and gains.
+    "--optimizer.name=muon",
     # All gradients are clipped, by the norm over all processes.
     "--optimizer.max-grad-norm=0.1",
     "--batch-size=12",
@@ -97,21 +98,6 @@ def test_losses_do_not_depend_on_the_number_of_processes(
     for (_, loss, val_loss), (_, other, other_val) in zip(alone, others, strict=True):
         assert other == pytest.approx(loss, rel=1e-5)
         assert other_val == (None if val_loss is None else pytest.approx(val_loss, rel=1e-5))
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
-def test_losses_of_muon_depend_on_it_by_the_rounding_to_bfloat16_alone(
-    train: Train, tmp_path: Path, parallel: str
-) -> None:
-    found = []
-    for size in (1, 2):
-        end = train(size, "--optimizer.name=muon", f"--parallel={parallel}")
-        assert end["statuses"] == [0] * size, end["said"]
-        found.append(
-            [loss for _, loss, _ in losses((tmp_path / "run").rename(tmp_path / f"{size}"))]
-        )
-    assert found[1] == pytest.approx(found[0], rel=1e-4)
 
 
 @pytest.mark.parametrize("name", OTHERS)

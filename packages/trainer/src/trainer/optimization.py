@@ -13,14 +13,19 @@ from trainer.config import OptimizerConfig, ScheduleConfig
 def build_optimizers(model: Module, config: OptimizerConfig) -> list[Optimizer]:
     """Return AdamW over all parameters, or Muon over the layers' matrices and AdamW over the rest.
 
-    Every parameter group keeps its peak rate as `peak_lr`.
+    Every parameter group keeps its peak rate as `peak_lr`. Muon computes in float32 on a CPU, so
+    that several processes take the steps that one takes.
     """
     groups = parameter_groups(model, weight_decay=config.weight_decay)
     adamw_groups: list[dict[str, Any]] = [groups.other, groups.undecayed]
     optimizers: list[Optimizer] = []
     if config.name == "muon":
-        muon_groups = [groups.matrices]
-        optimizers.append(Muon(muon_groups, lr=config.muon_lr, momentum=config.muon_momentum))
+        settings: dict[str, Any] = {
+            "lr": config.muon_lr,
+            "momentum": config.muon_momentum,
+            "ns_dtype": "auto",
+        }
+        optimizers.append(Muon([groups.matrices], **settings))
     else:
         adamw_groups.insert(0, groups.matrices)
     # A tied head leaves no parameter of its own.
