@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("directory_with_text")
         ("train corpus.txt --vocab-size 7 --out new", 2, "vocab_size=7 is not in 256.."),
         ("train corpus.txt --vocab-size 283 --out empty.txt", 2, "empty.txt: Not a directory"),
         ("train corpus.txt --vocab-size 283 --out new --pattern gpt-2", 2, "did you mean 'gpt2'?"),
-        ("encode none corpus.txt", 2, "none: holds no tokenizer; `bpe train"),
+        ("encode none corpus.txt", 2, "; `bpe train FILES... --out DIR` makes a tokenizer"),
         ("encode tok latin.txt --out new", 2, "latin.txt: invalid byte 0xe9 at offset 3 (line 1)"),
         ("encode tok none.txt --out new", 2, "none.txt: No such file or directory"),
         ("encode broken corpus.txt", 3, "broken/vocab.json: "),
@@ -57,7 +57,7 @@ def test_bad_input_is_one_line_and_a_code(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("", "which command? train, count, encode, decode, report, view; see bpe --help"),
+        ("", "which command? train, count, encode, decode, convert, report, view; see bpe --help"),
         ("train a --vocabsize 283", "unknown flag --vocabsize: did you mean --vocab-size?"),
         ("train a --special-tokn b", "unknown flag --special-tokn: did you mean --special-token?"),
         ("view a b --xyz", "unknown flag --xyz: see bpe view --help"),
@@ -90,7 +90,9 @@ def test_help_joins_the_lines_of_a_description(
     assert "No token spans two files or" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", ["", "train", "count", "encode", "decode", "report", "view"])
+@pytest.mark.parametrize(
+    "command", ["", "train", "count", "encode", "decode", "convert", "report", "view"]
+)
 def test_help_fits_a_narrow_terminal(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -100,7 +102,7 @@ def test_help_fits_a_narrow_terminal(
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
 
-@pytest.mark.parametrize("command", ["", "train", "encode", "decode", "report"])
+@pytest.mark.parametrize("command", ["", "train", "encode", "decode", "convert", "report"])
 def test_help_has_an_example(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

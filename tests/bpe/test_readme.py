@@ -38,7 +38,7 @@ def test_examples_of_the_readme_write_what_they_say(folder: Path) -> None:
 def test_commands_of_the_readme_run(folder: Path) -> None:
     [console] = blocks("console")
     commands = re.findall(r"^\$ (.*)$", console, re.M)
-    assert len(commands) == 6
+    assert len(commands) == 7
     path = Path(sys.executable).parent
     for command in commands:
         finished = subprocess.run(

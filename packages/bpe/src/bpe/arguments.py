@@ -10,7 +10,6 @@ Errors = Literal["strict", "replace"]
 Files = Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILES...", help_behavior_hint="")]
 File = Annotated[str, tyro.conf.arg(metavar="FILE")]
 TokenFile = Annotated[Path, tyro.conf.arg(metavar="FILE.npy")]
-TokenizerDirectory = Annotated[Path, tyro.conf.arg(metavar="TOKENIZER")]
 # A path, or a name that tiktoken knows.
 AnyTokenizer = Annotated[str, tyro.conf.arg(metavar="TOKENIZER")]
 Number = Annotated[int, tyro.conf.arg(metavar="N")]
@@ -19,6 +18,7 @@ CountsFiles = Annotated[
 ]
 OutCounts = Annotated[Path, tyro.conf.arg(metavar="PART.npz")]
 Column = Annotated[str, tyro.conf.arg(metavar="NAME")]
+OutTokenizer = Annotated[Path, tyro.conf.arg(metavar="DIR|FILE")]
 OutDirectory = Annotated[Path, tyro.conf.arg(metavar="DIR")]
 SpecialTokens = Annotated[
     tuple[str, ...],

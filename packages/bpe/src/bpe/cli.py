@@ -16,6 +16,7 @@ from rich.console import Console
 
 from bpe.byte_stream import DamagedFileError
 from bpe.commands import decode, encode
+from bpe.convert_command import convert
 from bpe.count_command import count
 from bpe.flags import parse_command
 from bpe.report_command import report
@@ -31,6 +32,7 @@ _COMMANDS: dict[str, Callable[..., object]] = {
     "count": count,
     "encode": encode,
     "decode": decode,
+    "convert": convert,
     "report": report,
     "view": view,
 }
@@ -39,6 +41,7 @@ _DESCRIPTION = """Byte-level BPE: train a tokenizer on your text, and use it.
   bpe train book.txt --vocab-size 8000 --special-token '<|endoftext|>' --out tok
   bpe encode tok book.txt --out book.npy
   bpe decode tok book.npy --out same.txt
+  bpe convert tok --out tokenizer.json
   bpe report tok book.txt
   bpe view tok 'Once upon a time'
 

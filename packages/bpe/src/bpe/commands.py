@@ -9,14 +9,15 @@ from typing import Literal
 
 from rich.console import Console
 
+from bpe.any_tokenizer import load_any_tokenizer
 from bpe.arguments import (
+    AnyTokenizer,
     Column,
     Errors,
     File,
     OutText,
     OutTokens,
     TokenFile,
-    TokenizerDirectory,
     as_source,
 )
 from bpe.atomic_file import atomic_file
@@ -33,7 +34,7 @@ _IDS_PER_BATCH = 1 << 16
 
 
 def encode(
-    tokenizer: TokenizerDirectory,
+    tokenizer: AnyTokenizer,
     file: File,
     /,
     *,
@@ -51,7 +52,7 @@ def encode(
     Example: echo 'Once upon a time' | bpe encode tok -
 
     Args:
-        tokenizer: A directory that bpe train wrote.
+        tokenizer: A directory that bpe train wrote, or whatever bpe report takes for --against.
         file: UTF-8 text, or .jsonl or .parquet with documents; .gz and .zst are unpacked; a URL
             such as s3://... is read from there; - is standard input.
         out: Where to write the ids, as a uint16 or uint32 array; without it they are printed.
@@ -62,7 +63,7 @@ def encode(
             .jsonl or .parquet file.
         engine: With ray (pip install ray) the work is spread over a cluster. The ids are the same.
     """
-    loaded, source = _load(tokenizer), as_source(file)
+    loaded, source = load_any_tokenizer(tokenizer), as_source(file)
     if out is None:
         if engine != "auto":
             raise ValueError(f"--engine {engine} writes files; say which with --out")
@@ -100,7 +101,7 @@ def encode(
 
 
 def decode(
-    tokenizer: TokenizerDirectory,
+    tokenizer: AnyTokenizer,
     file: TokenFile,
     /,
     *,
@@ -113,11 +114,11 @@ def decode(
     Example: echo 464 2068 | bpe decode tok -
 
     Args:
-        tokenizer: A directory that bpe train wrote.
+        tokenizer: A directory that bpe train wrote, or whatever bpe report takes for --against.
         file: Ids that bpe encode wrote; - reads ids as text from standard input.
         out: Where to write the text; without it, it is printed.
     """
-    pieces = _decode_pieces(_load(tokenizer), file)
+    pieces = _decode_pieces(load_any_tokenizer(tokenizer), file)
     if out is None:
         sys.stdout.buffer.writelines(pieces)
         return
@@ -125,14 +126,6 @@ def decode(
         destination.writelines(pieces)
         num_bytes = destination.tell()
     print_facts({"file": str(out), "text": f"{num_bytes:,} bytes"})
-
-
-def _load(directory: Path) -> Tokenizer:
-    if not (directory / "special_tokens.json").exists():
-        raise ValueError(
-            f"{directory}: holds no tokenizer; `bpe train FILES... --out {directory}` makes one"
-        )
-    return Tokenizer.load(directory)
 
 
 def _ids(tokenizer: Tokenizer, text: TextSource, specials: str, end_of_text: bool) -> Iterator[int]:

@@ -1,0 +1,58 @@
+"""`bpe convert`: move a tokenizer from one file format to another; the ids stay the same."""
+
+from pathlib import Path
+
+from bpe.any_tokenizer import load_any_tokenizer
+from bpe.arguments import AnyTokenizer, OutTokenizer, Pattern, SpecialTokens
+from bpe.atomic_file import check_can_create
+from bpe.directory_format import check_holds_none
+from bpe.terminal import print_facts
+from bpe.tokenizer import Tokenizer
+
+
+def convert(
+    tokenizer: AnyTokenizer,
+    /,
+    *,
+    out: OutTokenizer,
+    special_tokens: SpecialTokens = (),
+    pattern: Pattern = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a tokenizer in another format; the ids stay the same.
+
+    Example: bpe convert tok --out tokenizer.json
+
+    Example: bpe convert ranks.tiktoken --pattern llama3 --out tok
+
+    Args:
+        tokenizer: A directory that bpe train wrote, or whatever bpe report takes for --against.
+        out: Where to write: FILE.json for Hugging Face, FILE.tiktoken for a rank file, else a
+            directory as bpe train writes it.
+        special_tokens: For a rank file, which names none: a special token, which gets the next free
+            id. Repeat for more.
+        pattern: For a rank file, which names none: how text is cut, as for bpe train.
+        overwrite: Replace what --out holds.
+    """
+    if special_tokens and pattern is None:
+        raise ValueError("--special-token is for rank files, and needs their --pattern beside it")
+    if pattern and (tokenizer.endswith(".json") or not Path(tokenizer).is_file()):
+        raise ValueError(f"{tokenizer}: names its pattern itself; --pattern is for rank files")
+    is_file = out.suffix in (".json", ".tiktoken")
+    check_can_create(out.parent if is_file else out)
+    if is_file and out.exists() and not overwrite:
+        raise ValueError(f"{out}: exists; --overwrite replaces it, another --out keeps it")
+    if not is_file and not overwrite:
+        check_holds_none(out)
+    if pattern:
+        loaded = Tokenizer.from_tiktoken(tokenizer, special_tokens, pattern=pattern)
+    else:
+        loaded = load_any_tokenizer(tokenizer)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write = {".json": loaded.to_huggingface, ".tiktoken": loaded.to_tiktoken}
+    write.get(out.suffix, loaded.save)(out)
+    facts = {"tokenizer": str(out), "tokens": f"{len(loaded.vocab):,}"}
+    if out.suffix == ".tiktoken":
+        specials = " ".join(loaded.special_tokens) or "no special tokens"
+        facts["not in it"] = f"the pattern ({loaded.pattern}), {specials}"
+    print_facts(facts)
