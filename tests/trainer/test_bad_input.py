@@ -40,6 +40,7 @@ def fails(capsys: pytest.CaptureFixture[str], *flags: str, status: int = 2) -> s
         ("--model.d-model 100 --model.num-heads 16", "d_model=100 is not divisible"),
         ("--model.d-model 12 --model.num-heads 4", "odd size 3"),
         ("--data.vocab-size 256", "data.vocab_size=256 is below 257"),
+        ("--data.corpus", "--data.corpus needs at least one file"),
         ("--data.corpus missing.txt", "missing.txt: no such file"),
         ("--data.corpus empty.txt", "empty.txt is empty"),
         ("--data.corpus bytes.txt", "bytes.txt: invalid byte 0xff at offset 3 (line 2)"),

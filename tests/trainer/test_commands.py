@@ -73,6 +73,7 @@ def test_model_is_not_measured_on_tokens_of_another_tokenizer(
         ("prepare", "needs text: tinystories, owt, or --from-files FILE..."),
         ("prepare tinystorys", "unknown text 'tinystorys': did you mean 'tinystories'?"),
         ("prepare owt --from-files a", "'owt' and --from-files exclude each other"),
+        ("prepare --from-files", "--from-files needs at least one file"),
         ("prepare --from-files a b --weights 1", "data.weights has 1 numbers"),
         ("prepare --from-files a --weights 0", "data.weights are all 0"),
         ("prepare --from-files nowhere.txt", "nowhere.txt: no such file"),

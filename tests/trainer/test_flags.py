@@ -57,6 +57,16 @@ def test_file_may_hold_lists_and_switches(tmp_path: Path) -> None:
     assert not config.model.qk_norm
 
 
+def test_list_whose_first_value_is_empty_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^--data\.corpus needs at least one file$"):
+        parse_train_config(["--data.corpus", "", "--seed", "3"], TrainConfig())
+
+
+def test_file_may_empty_a_list(tmp_path: Path) -> None:
+    base = TrainConfig(track=("wandb",))
+    assert parse_train_config([], base, file=toml(tmp_path, "track = []")).track == ()
+
+
 def test_settings_of_file_and_flags_are_checked_together(tmp_path: Path) -> None:
     # 96 alone cannot be divided by the preset's 16 heads... of 5: only both together fit.
     file = toml(tmp_path, "[model]\nd_model = 66\n")
@@ -76,7 +86,11 @@ def test_settings_of_file_and_flags_are_checked_together(tmp_path: Path) -> None
         ("--optimizer.lr 1e-3e", "--optimizer.lr: '1e-3e' is not a number"),
         ("--data.weights x", "--data.weights: 'x' is not a number"),
         ("--data.weights 1 x", "--data.weights: 'x' is not a number"),
-        ("--data.weights=", "--data.weights: '' is not a number"),
+        ("--data.weights=", "--data.weights needs at least one value"),
+        ("--data.weights --seed 3", "--data.weights needs at least one value"),
+        ("--data.corpus", "--data.corpus needs at least one file"),
+        ("--data.val_corpus --seed 3", "--data.val_corpus needs at least one file"),
+        ("--track", "--track needs at least one value"),
         ("--model.value-embeddings 1 1.5", "--model.value-embeddings: '1.5' is not a whole number"),
         ("--optimizer.betas 0.9 x", "--optimizer.betas: 'x' is not a number"),
         ("--optimizer.betas 0.9", "--optimizer.betas needs 2 values"),

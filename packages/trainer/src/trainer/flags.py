@@ -12,8 +12,9 @@ import io
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
 
@@ -57,7 +58,7 @@ def parse_train_config(
     settings = _read_toml(file, known) if file else {}
     from_file = list(flags_of(settings))
     try:
-        config = parse([*from_file, *arguments], base, prog=prog, description=description)
+        config = parse(arguments, base, prog=prog, description=description, below=from_file)
     except ValueError as error:
         if file and any(flag.partition("=")[0] in str(error) for flag in from_file):
             raise ValueError(f"{error} (in {file}, or the flags over it)") from None
@@ -79,7 +80,7 @@ def config_from_mapping(mapping: Mapping[str, Any], where: Path) -> TrainConfig:
             raise ValueError(f"{where}: unknown setting {key!r}; it may be of another version")
     changed = {key: value for key, value in settings.items() if value != defaults[key]}
     try:
-        return parse(list(flags_of(changed)), base, prog="train")
+        return parse([], base, prog="train", below=list(flags_of(changed)))
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
 
@@ -101,18 +102,27 @@ def split_arguments(arguments: Sequence[str]) -> tuple[str | None, Path | None, 
     return preset, file, rest
 
 
-def parse(arguments: Sequence[str], base: Config, *, prog: str, description: str = "") -> Config:
+def parse(
+    arguments: Sequence[str],
+    base: Config,
+    *,
+    prog: str,
+    description: str = "",
+    below: Sequence[str] = (),
+) -> Config:
     """Parse flags over the dataclass instance `base`, with errors as one-line ValueErrors.
 
-    `--help` prints and raises SystemExit(0).
+    `below` are flags that the arguments override; of these a list may be empty. `--help` prints and
+    raises SystemExit(0).
     """
+    _check_lists(arguments, base)
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors), field_docs.registry():
             config, unknown = tyro.cli(
                 type(base),
                 default=base,
-                args=list(arguments),
+                args=[*below, *arguments],
                 prog=prog,
                 description=description or None,
                 return_unknown_args=True,
@@ -170,6 +180,29 @@ def _read_toml(file: Path, known: Sequence[str]) -> dict[str, Any]:
                 f"{file}: {unknown_word('setting', key, known, otherwise='see train --help')}"
             )
     return settings
+
+
+def _check_lists(arguments: Sequence[str], base: Any) -> None:
+    """Refuse a list without a value: a variable that is not set, a pattern that matches nothing."""
+    lists = set(_lists_of(base))
+    for argument, following in pairwise([*arguments, "--"]):
+        flag, equals, value = argument.partition("=")
+        if not flag.startswith("--") or flag_key(flag) not in lists:
+            continue
+        first = value if equals else following
+        if not first or first.startswith("--"):
+            kind = "file" if flag.endswith(("corpus", "files")) else "value"
+            raise ValueError(f"{flag} needs at least one {kind}")
+
+
+def _lists_of(base: Any, prefix: str = "") -> Iterable[str]:
+    """Yield the settings that take any number of values."""
+    for name, kind in get_type_hints(type(base)).items():
+        value = getattr(base, name)
+        if dataclasses.is_dataclass(value):
+            yield from _lists_of(value, f"{prefix}{name}.")
+        elif get_origin(kind) is tuple and get_args(kind)[-1] is Ellipsis:
+            yield f"{prefix}{name}"
 
 
 def _in_our_words(message: str) -> str:
