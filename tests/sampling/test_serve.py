@@ -147,7 +147,10 @@ def test_mistakes_are_answered_with_one_line(server: Server) -> None:
 def test_prompt_longer_than_the_context_is_400_unless_truncated(server: Server) -> None:
     response = server.complete(prompt="x" * 29)
     assert response.status == 400
-    assert "29 tokens, more than context_length=23" in response.text
+    assert response.json()["error"]["message"] == (
+        "prompt 0 has 29 tokens, more than context_length=23: "
+        'shorten it, or keep its end with "truncate": "left"'
+    )
     assert server.complete(prompt="x" * 29, truncate="left", max_tokens=1).status == 200
 
 
@@ -170,6 +173,27 @@ def test_request_that_should_not_be_served_is_refused(
     status: int,
 ) -> None:
     assert server.send(method, path, body, **headers).status == status
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "message"),
+    [
+        ("GET", "/v1/completions", "/v1/completions does not answer GET: send POST"),
+        ("DELETE", "/v1/models", "/v1/models does not answer DELETE: send GET, HEAD"),
+        ("GET", "/v1/chat/completions", "there is nothing at /v1/chat/completions"),
+        ("POST", "/nowhere", "there is nothing at /nowhere"),
+    ],
+)
+def test_wrong_address_or_method_is_answered_as_other_mistakes_are(
+    server: Server, method: str, path: str, message: str
+) -> None:
+    error = server.send(method, path).json()["error"]
+    assert error == {
+        "message": message,
+        "type": "invalid_request_error",
+        "param": None,
+        "code": None,
+    }
 
 
 def test_one_request_too_many_is_503_and_a_client_that_leaves_makes_room(server: Server) -> None:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from importlib.resources import files
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
@@ -66,9 +67,17 @@ def make_app(
         model_entry = {"id": service.name, "object": "model", "created": 0, "owned_by": "you"}
         return JSONResponse({"object": "list", "data": [model_entry]})
 
-    async def not_found(request: Request, _: Exception) -> Response:
-        error = RequestError(f"there is nothing at {request.url.path}", status=404)
-        return JSONResponse(error.body(), 404)
+    async def refuse(request: Request, reason: Exception) -> Response:
+        assert isinstance(reason, HTTPException)
+        path, status = request.url.path, reason.status_code
+        message = reason.detail
+        if status == 404:
+            message = f"there is nothing at {path}"
+        elif status == 405:
+            allowed = ", ".join(sorted((reason.headers or {})["Allow"].split(", ")))
+            message = f"{path} does not answer {request.method}: send {allowed}"
+        error = RequestError(message, status=status)
+        return JSONResponse(error.body(), status, headers=reason.headers)
 
     # A page of a stranger may send a browser here under a name of its own that leads to this
     # machine. On the default address nobody else has a reason to use another name than these.
@@ -81,7 +90,7 @@ def make_app(
             Route("/v1/completions", service.complete, methods=["POST"]),
         ],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=names)],
-        exception_handlers={404: not_found},
+        exception_handlers={HTTPException: refuse},
         lifespan=lifespan,
     )
 
@@ -163,7 +172,9 @@ class Service:
         except BusyError as error:
             raise RequestError(str(error), status=503) from None
         except ValueError as error:
-            raise RequestError(str(error), field="prompt") from None
+            # Functions speak of their arguments, the protocol of fields.
+            message = str(error).replace("truncate='left'", '"truncate": "left"')
+            raise RequestError(message, field="prompt") from None
         return events, job
 
     async def _collect(
