@@ -21,6 +21,14 @@ LLAMA = (
 )
 
 
+BYTE_LEVEL = {
+    "type": "ByteLevel",
+    "add_prefix_space": False,
+    "trim_offsets": True,
+    "use_regex": True,
+}
+
+
 @pytest.fixture(scope="module")
 def theirs(corpus: str) -> tokenizers.Tokenizer:
     """Train with the library itself, as its users do."""
@@ -163,6 +171,24 @@ def test_added_tokens_outside_the_vocabulary_are_special_tokens(
     assert tokenizer.encode(text) == library.encode(text).ids
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"normalizer": {"type": "Sequence", "normalizers": []}},
+        {"post_processor": None},
+        {"post_processor": {"type": "Sequence", "processors": []}},
+        {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [BYTE_LEVEL]}},
+    ],
+)
+def test_what_changes_no_ids_is_read(
+    tmp_path: Path, theirs: tokenizers.Tokenizer, read: Tokenizer, changes: dict[str, Any]
+) -> None:
+    path = write(tmp_path / "tokenizer.json", theirs, **changes)
+    text = "the e\u0301 man<|pad|>"
+    assert tokenizers.Tokenizer.from_file(str(path)).encode(text).ids == read.encode(text)
+    assert Tokenizer.from_huggingface(path).sha256 == read.sha256
+
+
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "another model": ({"model__type": "WordPiece"}, "model.type is 'WordPiece'"),
     "normalizer": (
@@ -182,6 +208,22 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "no pre-tokenizer": ({"pre_tokenizer": None}, "pre_tokenizer is null"),
     "another pre-tokenizer": ({"pre_tokenizer": {"type": "Whitespace"}}, "Whitespace cannot be"),
+    "a normalizer in a row": (
+        {"normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}]}},
+        "normalizer is .*NFC",
+    ),
+    "several splits": (
+        {
+            "pre_tokenizer": {
+                "type": "Sequence",
+                "pretokenizers": [
+                    split_by(r"\p{N}{1,3}")["pretokenizers"][0],
+                    *split_by(LLAMA)["pretokenizers"],
+                ],
+            }
+        },
+        r"Split \+ Split \+ ByteLevel cannot be expressed",
+    ),
     "two patterns": (
         {
             "pre_tokenizer": {

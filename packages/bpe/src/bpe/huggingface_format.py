@@ -1,8 +1,9 @@
 """Hugging Face's `tokenizer.json`: byte-level BPE files are read and written.
 
 What such a file can say and this package cannot do (normalizers, dropout, byte fallback, unknown
-tokens, other pre-tokenizers, ...) is refused by name, never ignored. The post-processor is not
-read: it adds tokens round the text, so ids equal `encode(text, add_special_tokens=False)`.
+tokens, several splits in a row, other pre-tokenizers, ...) is refused by name, never ignored. The
+post-processor is not read: it adds tokens round the text, so ids equal
+`encode(text, add_special_tokens=False)`.
 """
 
 import json
@@ -78,8 +79,8 @@ def _refuse_features(file: dict[str, Any], model: dict[str, Any]) -> None:
     for owner, settings in (("", file), ("model.", model)):
         for name in _REFUSED[owner]:
             value = settings.get(name)
-            # 0, "" and false say the same as null.
-            if value:
+            # 0, "" and false say the same as null, and so does a row of no normalizers.
+            if value and value != {"type": "Sequence", "normalizers": []}:
                 raise VocabularyError(
                     f"{owner}{name} is {json.dumps(value):.80}, which cannot be expressed"
                 )
