@@ -22,6 +22,30 @@ if TYPE_CHECKING:
     from sampling.text import generate_text as generate_text
     from sampling.text import stream_text as stream_text
 
+__all__ = [
+    "LogitsError",
+    "RunDamagedError",
+    "RunError",
+    "SamplingConfig",
+    "TextStream",
+    "apply_filters",
+    "draw",
+    "generate",
+    "generate_text",
+    "load_run",
+    "min_p",
+    "repetition_penalty",
+    "stream",
+    "stream_text",
+    "temperature",
+    "top_k",
+    "top_p",
+]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
 
 def __getattr__(name: str) -> Any:
     # Names are imported when they are asked for: torch takes seconds, and the commands have
