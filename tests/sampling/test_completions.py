@@ -143,6 +143,12 @@ def test_body_that_is_no_json_object_is_one_line(
     assert "\n" not in str(raised.value)
 
 
-def test_empty_prompt_needs_an_end_of_text_token(tokenizer: Tokenizer) -> None:
-    with pytest.raises(RequestError, match=r"^prompt is empty: give 1 or more characters$"):
-        read_request(b"{}", tokenizer, model_name="tiny", end_of_text=None, max_tokens=9)
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [(b"{}", "null"), (b'{"prompt": ""}', '""'), (b'{"prompt": []}', r"\[\]")],
+)
+def test_empty_prompt_needs_an_end_of_text_token(
+    tokenizer: Tokenizer, body: bytes, value: str
+) -> None:
+    with pytest.raises(RequestError, match=f"^prompt={value} is empty: give 1 or more characters"):
+        read_request(body, tokenizer, model_name="tiny", end_of_text=None, max_tokens=9)

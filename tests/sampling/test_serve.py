@@ -21,6 +21,7 @@ import torch
 from bpe import Tokenizer
 from nn import ModelConfig, TransformerLM
 from sampling import SamplingConfig, generate, generate_text
+from sampling.cli import main as generate_main
 from sampling.serve import main
 
 COMMAND = [sys.executable, "-c", "import sys; from sampling.serve import main; sys.exit(main())"]
@@ -31,6 +32,7 @@ class Server:
     """A running server, the model that it serves, and requests to it."""
 
     def __init__(self, run: Path, process: "subprocess.Popen[str]", port: int) -> None:
+        self.run = run
         self.process = process
         self.port = port
         self.model = TransformerLM.load(run / "model")
@@ -121,6 +123,17 @@ def test_streamed_pieces_join_to_the_completion(server: Server) -> None:
     assert [chunk["choices"][0]["finish_reason"] for chunk in chunks][-2:] == [None, "length"]
     assert last["usage"]["completion_tokens"] == 17
     assert len({chunk["id"] for chunk in [*chunks, last]}) == 1
+
+
+@pytest.mark.parametrize("fields", [{}, {"prompt": ""}])
+def test_empty_prompt_begins_a_text_as_generate_does_from_end_of_text(
+    server: Server, fields: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    response = server.complete(**fields, max_tokens=17, seed=3, temperature=0.8, top_p=0.95)
+    flags = ["--allow-special", "--no-echo", "--max-tokens", "17", "--seed", "3"]
+    assert generate_main([str(server.run), "--prompt", "<|endoftext|>", *flags]) == 0
+    text = capsys.readouterr().out.removesuffix("\n")
+    assert response.json()["choices"][0]["text"] == text
 
 
 def test_several_prompts_are_answered_in_order(server: Server) -> None:

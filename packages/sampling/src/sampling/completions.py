@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from bpe import Tokenizer
+from sampling.cli import END_OF_TEXT
 from sampling.config import SamplingConfig
 from sampling.generation import Truncate
 from sampling.stopping import FinishReason
@@ -83,8 +84,9 @@ def read_request(
 ) -> CompletionRequest:
     """Read the JSON of a request. Raises RequestError that names field, value and range.
 
-    Special tokens in a prompt are ordinary text. Without a prompt, a text is asked for from
-    nothing: from `end_of_text`, which also ends every text. `max_tokens` is the most allowed.
+    Special tokens in a prompt are ordinary text. No prompt, or an empty one, asks for a text from
+    its beginning: from `end_of_text`, which also ends every text. So the protocol has it; the
+    command `generate` refuses an empty prompt. `max_tokens` is the most allowed.
     """
     request = _parse(body)
     for field in request:
@@ -176,7 +178,11 @@ def _read_prompts(prompt: object, tokenizer: Tokenizer, end_of_text: int | None)
 def _read_prompt(prompt: object, tokenizer: Tokenizer, end_of_text: int | None) -> list[int]:
     if prompt is None or prompt in ("", []):
         if end_of_text is None:
-            raise RequestError("prompt is empty: give 1 or more characters", field="prompt")
+            raise RequestError(
+                f"prompt={json.dumps(prompt)} is empty: give 1 or more characters; "
+                f"the tokenizer has no {END_OF_TEXT} to begin a text from",
+                field="prompt",
+            )
         return [end_of_text]
     if isinstance(prompt, str):
         try:

@@ -24,6 +24,8 @@ Examples:
   serve runs/tiny --port 9000
   curl http://127.0.0.1:8000/v1/completions -H 'Content-Type: application/json' \\
        -d '{"prompt": "Once upon a time", "max_tokens": 100, "stream": true}'
+
+An empty prompt begins a new text, as in OpenAI's protocol. The command generate refuses one.
 """
 
 
