@@ -73,6 +73,7 @@ def test_count_tells_what_it_found(
         ("train a.txt --from-counts a.npz", 2, "FILES and --from-counts are two ways to train"),
         ("train", 2, "no files to train on"),
         ("train --from-counts torn.npz", 3, "torn.npz: not counts of bpe count, or damaged"),
+        ("train --from-counts a.npz a.txt", 2, "if it is text: bpe count a.txt --out PART.npz"),
         ("train --from-counts none.npz", 2, "none.npz: No such file or directory"),
         ("train --from-counts a.npz other.npz", 2, "a.npz and other.npz do not belong together"),
         ("train --from-counts a.npz --pattern o200k", 2, "pattern 'gpt2', not 'o200k'"),

@@ -13,6 +13,7 @@ The same counts make the same file, byte for byte. Nothing in it is ever evaluat
 import hashlib
 import json
 import os
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -73,7 +74,10 @@ class PretokenCounts:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a file of counts. Raises DamagedFileError unless it is whole."""
+        """Read a file of counts.
+
+        Raises ValueError for a file of another kind, DamagedFileError for one that is not whole.
+        """
         name = os.fspath(path)
         arrays, about = _read(name)
         digest = about.pop("sha256", None)
@@ -161,6 +165,9 @@ def _read(name: str) -> tuple[dict[str, "NDArray[Any]"], dict[str, Any]]:
 
     arrays: dict[str, NDArray[Any]] = {}
     with Path(name).open("rb") as file:
+        if not b"PK".startswith(file.read(2)):
+            make = f"bpe count {shlex.quote(name)} --out PART.npz"
+            raise ValueError(f"{name}: not a file of counts; if it is text: {make}")
         try:
             with zipfile.ZipFile(file) as archive:
                 for key, dtype in _ARRAYS.items():
