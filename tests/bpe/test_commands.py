@@ -1,5 +1,6 @@
 """The commands that use a tokenizer do what its methods do."""
 
+import gzip
 import json
 import re
 from pathlib import Path
@@ -27,6 +28,18 @@ def test_encode_writes_what_encode_array_returns(
 def test_encode_prints_ids(trained_here: Tokenizer) -> None:
     finished = run("encode", "tok", "-", stdin=TEXT.encode())
     assert [int(word) for word in finished.stdout.split()] == trained_here.encode(TEXT)
+
+
+@pytest.mark.usefixtures("trained_here")
+@pytest.mark.parametrize(
+    "arguments",
+    ["encode tok -", "encode tok - --out a", "train - --vocab-size 283 --out a", "count - --out a"],
+)
+def test_a_packed_text_from_a_pipe_is_called_so(arguments: str) -> None:
+    finished = run(*arguments.split(), stdin=gzip.compress(TEXT.encode()))
+    assert finished.returncode == 2
+    message = b"it looks like gzip: unpack it first (zcat FILE | ...)\n"
+    assert finished.stderr.endswith(message)
 
 
 def test_encode_can_take_special_tokens_for_text(trained_here: Tokenizer) -> None:

@@ -1,5 +1,6 @@
 """A file is read byte for byte, and what is not UTF-8 in it is named or counted."""
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,21 @@ def test_first_invalid_byte_is_named(path: Path, data: bytes, size: int) -> None
         assert str(caught.value).startswith(f"{path}: {place}")
     else:
         assert "".join(TextFile(path, piece_bytes=size)) == data.decode()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (gzip.compress(b"one"), r"0x8b .*; it looks like gzip: unpack it first \(zcat FILE"),
+        (b"\x28\xb5\x2f\xfd\x04\x00", r"0xb5 .*; it looks like zstd: .* \(zstdcat FILE"),
+        (b"\x28\xb5\x2f\xfe", r"0xb5 .*; the text must be UTF-8$"),
+        (b"\x1f\x1f\x8b", r"0x8b .*; the text must be UTF-8$"),
+    ],
+)
+def test_packed_bytes_are_called_so(path: Path, data: bytes, message: str) -> None:
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=message):
+        list(TextFile(path))
 
 
 def test_offset_and_line_are_counted_across_pieces(path: Path) -> None:

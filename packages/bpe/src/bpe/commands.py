@@ -54,7 +54,7 @@ def encode(
     Args:
         tokenizer: A directory that bpe train wrote, or whatever bpe report takes for --against.
         file: UTF-8 text, or .jsonl or .parquet with documents; .gz and .zst are unpacked; a URL
-            such as s3://... is read from there; - is standard input.
+            such as s3://... is read from there; - is plain text from standard input.
         out: Where to write the ids, as a uint16 or uint32 array; without it they are printed.
         specials: Whether special tokens in the text become their ids, or are text like any other.
         errors: What to do about bytes that are not UTF-8: stop, or read them as U+FFFD.

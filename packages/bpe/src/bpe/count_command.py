@@ -30,7 +30,7 @@ def count(
 
     Args:
         files: What bpe train takes: text, .jsonl, .parquet, packed or not, here, at a URL or
-            from standard input (-).
+            plain from standard input (-).
         out: Where to write the counts, as an .npz file.
         special_tokens: A text that is always one token of its own. Repeat for more.
         pattern: How text is cut: gpt2, cl100k, llama3, o200k or a regular expression.

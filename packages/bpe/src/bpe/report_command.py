@@ -37,7 +37,7 @@ def report(
 
     Args:
         tokenizer: A directory that bpe train wrote, or whatever --against takes.
-        file: What bpe encode takes; - is standard input.
+        file: What bpe encode takes; - is plain text from standard input.
         against: Another tokenizer to measure on the same text: a directory, a tokenizer.json of
             Hugging Face, a rank file of tiktoken, or a name that tiktoken knows, such as
             o200k_base.

@@ -35,9 +35,10 @@ class TextFile(TextSource):
                 except UnicodeDecodeError as error:
                     offset = self.num_bytes + error.start
                     line = 1 + num_lines + data.count(b"\n", 0, error.start)
+                    reason = _packing(data) if offset == 1 else None
                     raise ValueError(
                         f"{self.path}: invalid byte 0x{data[error.start]:02x} at offset "
-                        f"{offset:,} (line {line:,}); the text must be UTF-8"
+                        f"{offset:,} (line {line:,}); {reason or 'the text must be UTF-8'}"
                     ) from None
                 if self.errors == "replace":
                     # The bytes of a U+FFFD that stands in the file itself never decode to more.
@@ -73,6 +74,17 @@ class TextFile(TextSource):
     def chunks(self, cutter: ChunkCutter) -> Iterator[Chunk]:
         """Yield the text in chunks of about the size of a piece, cut where `cutter` says."""
         return (Chunk([text]) for text in cut_chunks(self, cutter))
+
+
+def _packing(data: bytes) -> str | None:
+    """Say by what a file is packed that begins with `data`, and how it is unpacked."""
+    for name, magic, cat in [
+        ("gzip", b"\x1f\x8b", "zcat"),
+        ("zstd", b"\x28\xb5\x2f\xfd", "zstdcat"),
+    ]:
+        if data.startswith(magic):
+            return f"it looks like {name}: unpack it first ({cat} FILE | ...)"
+    return None
 
 
 def raise_for_invalid(files: Sequence[TextFile]) -> NoReturn:

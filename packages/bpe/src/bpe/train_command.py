@@ -53,8 +53,8 @@ def train(
 
     Args:
         files: UTF-8 text, or .jsonl or .parquet with documents; .gz and .zst are unpacked; a URL
-            such as s3://... is read from there; - is standard input. No token spans two files
-            or documents.
+            such as s3://... is read from there; - is plain text from standard input. No token
+            spans two files or documents.
         vocab_size: Tokens in all: the special ones, 256 bytes, and the rest learned from the text.
         out: Where to write vocab.json, merges.txt and special_tokens.json.
         from_counts: Instead of files, what bpe count wrote: one part or several. Special tokens and
