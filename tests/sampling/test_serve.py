@@ -15,6 +15,7 @@ from email.message import Message
 from pathlib import Path
 from typing import Any
 
+import browser
 import pytest
 import torch
 
@@ -122,7 +123,18 @@ def test_streamed_pieces_join_to_the_completion(server: Server) -> None:
     assert "".join(chunk["choices"][0]["text"] for chunk in chunks) == whole
     assert [chunk["choices"][0]["finish_reason"] for chunk in chunks][-2:] == [None, "length"]
     assert last["usage"]["completion_tokens"] == 17
+    assert not any("usage" in chunk for chunk in chunks)
     assert len({chunk["id"] for chunk in [*chunks, last]}) == 1
+
+
+def test_each_streamed_piece_counts_the_tokens_if_asked(server: Server) -> None:
+    options = {"continuous_usage_stats": True}
+    fields: dict[str, Any] = {"prompt": "fox", "max_tokens": 17, "stream": True}
+    chunks = chunks_of(server.complete(**fields, seed=3, stream_options=options))
+    counts = [chunk["usage"]["completion_tokens"] for chunk in chunks]
+    assert counts == sorted(set(counts))
+    assert counts[-1] == 17
+    assert {chunk["usage"]["prompt_tokens"] for chunk in chunks} == {3}
 
 
 @pytest.mark.parametrize("fields", [{}, {"prompt": ""}])
@@ -237,8 +249,55 @@ def test_page_is_self_contained(server: Server) -> None:
     assert "innerHTML" not in page
 
 
-def test_models_names_the_run(server: Server) -> None:
-    assert server.send("GET", "/v1/models").json()["data"][0]["id"] == "tiny"
+def test_models_names_the_run_and_its_context(server: Server) -> None:
+    entry = server.send("GET", "/v1/models").json()["data"][0]
+    assert (entry["id"], entry["max_model_len"]) == ("tiny", 23)
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Page]:
+    yield from browser.start(tmp_path_factory.mktemp("browser"))
+
+
+def write_on_page(tab: browser.Page, server: Server, prompt: str, tokens: int) -> None:
+    """Open the page, wait until it knows the model, and let it begin to write."""
+    tab.errors.clear()
+    tab.call("Page.navigate", url=f"http://127.0.0.1:{server.port}/")
+    wait_for(tab, "document.querySelector('#model')?.textContent === 'tiny'")
+    tab.evaluate(f"at('prompt').value = {json.dumps(prompt)}; at('max_tokens').value = {tokens}")
+    tab.click("#write")
+
+
+def wait_for(tab: browser.Page, condition: str) -> None:
+    deadline = time.monotonic() + 30
+    while not tab.evaluate(condition):
+        assert time.monotonic() < deadline, condition
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [("x" * 23, ""), ("x" * 29, "longer than the context: read the last 23 of 29 tokens")],
+)
+def test_page_says_when_it_kept_the_end_of_a_prompt(
+    server: Server, tab: browser.Page, prompt: str, said: str
+) -> None:
+    write_on_page(tab, server, prompt, 7)
+    wait_for(tab, "at('figures').textContent !== ''")
+    assert tab.evaluate("at('cut').textContent") == said
+    figures = tab.evaluate("at('figures').textContent")
+    assert re.fullmatch(r"7 tokens, \d+ tokens/s, reached the number of tokens", figures)
+    assert not tab.errors
+
+
+def test_page_shows_the_figures_of_a_stopped_text(server: Server, tab: browser.Page) -> None:
+    write_on_page(tab, server, "fox", 100_000)
+    wait_for(tab, "at('story').textContent.length > 5")
+    tab.click("#stop")
+    wait_for(tab, "running === null")
+    figures = tab.evaluate("at('figures').textContent")
+    assert re.fullmatch(r"[1-9]\d* tokens, [1-9]\d* tokens/s, stopped", figures)
+    assert not tab.errors
 
 
 def test_taken_port_is_one_line(run_directory: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,7 @@
 
 No server here: plain data in, plain data out. What a request asks for and cannot have is refused,
 never ignored. Beyond the protocol, `top_k`, `min_p`, `repetition_penalty` and `truncate` are
-understood.
+understood, and the stream option `continuous_usage_stats`: counts of tokens in every piece.
 """
 
 import json
@@ -77,6 +77,9 @@ class CompletionRequest:
     truncate: Truncate
     stream: bool
     include_usage: bool
+    """Whether a stream's last piece counts the tokens."""
+    continuous_usage: bool
+    """Whether each of its pieces does."""
 
 
 def read_request(
@@ -119,6 +122,7 @@ def read_request(
         truncate="left" if truncate == "left" else "never",
         stream=_flag(request, "stream"),
         include_usage=_flag(options, "include_usage"),
+        continuous_usage=_flag(options, "continuous_usage_stats"),
     )
 
 

@@ -64,8 +64,10 @@ def make_app(
         return HTMLResponse(page, headers={"Content-Security-Policy": rules})
 
     async def list_models(_: Request) -> Response:
-        model_entry = {"id": service.name, "object": "model", "created": 0, "owned_by": "you"}
-        return JSONResponse({"object": "list", "data": [model_entry]})
+        entry = {"id": service.name, "object": "model", "created": 0, "owned_by": "you"}
+        # Not of the protocol, but other servers call it so too: the most tokens that are read.
+        entry["max_model_len"] = model.config.context_length
+        return JSONResponse({"object": "list", "data": [entry]})
 
     async def refuse(request: Request, reason: Exception) -> Response:
         assert isinstance(reason, HTTPException)
@@ -229,10 +231,12 @@ class Service:
                 index, piece = event
                 drawn += 1
                 text = readers[index].read(piece)
-                if text or piece.finish_reason is not None:
-                    yield _event(answer.with_choices([choice(index, text, piece.finish_reason)]))
-            if wanted.include_usage:
                 counts = usage(sum(map(len, wanted.prompts)), drawn)
+                if text or piece.finish_reason is not None:
+                    choices = [choice(index, text, piece.finish_reason)]
+                    so_far = counts if wanted.continuous_usage else None
+                    yield _event(answer.with_choices(choices, so_far))
+            if wanted.include_usage:
                 yield _event(answer.with_choices([], counts))
             yield b"data: [DONE]\n\n"
         finally:
