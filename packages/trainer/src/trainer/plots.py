@@ -64,8 +64,11 @@ def _draw_losses(axes: Axes, rows: Sequence[dict[str, Any]], floor: float | None
         axes.axhline(floor, color=FLOOR, linewidth=1.4, linestyle=(0, (5, 3)))
         _label(axes, f"entropy of the text: {floor:.3f}", (0.012, floor), (0, -4), FLOOR, "left")
     if len(valid):
-        # In axes coordinates across, so that the label stays inside the picture.
-        _label(axes, f"{valid[-1]:.3f}", (0.995, valid[-1]), (0, 7), VALID, "right")
+        # On the side where the other curve is not, if the floor leaves room for it. In axes
+        # coordinates across, so that the label stays inside the picture.
+        below = len(train) and train[-1] > valid[-1] > 1.2 * (floor or 0.0)
+        shift = (0, -7 if below else 7)
+        _label(axes, f"{valid[-1]:.3f}", (0.995, valid[-1]), shift, VALID, "right")
     _scale_losses(axes, train, valid, floor)
     axes.set_ylabel("loss in nats per token", color=MUTED)
     _style(axes)
