@@ -10,6 +10,7 @@ import glob
 import os
 import secrets
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -27,9 +28,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     block or of the writing (no space, no permission, ...) is raised again with `path` in it.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_SUFFIX}")
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        # The renaming would put a file in the place of a device or a pipe.
-        raise OSError(errno.EINVAL, "cannot write: not an ordinary file", str(path))
+    _check_ordinary(path)
     try:
         remove_abandoned(path)
         with temporary.open("x+b") as file:
@@ -64,8 +63,26 @@ def check_can_create(directory: Path) -> None:
     nearest = next(path for path in [directory, *directory.absolute().parents] if path.exists())
     if not nearest.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(nearest))
-    if not os.access(nearest, os.W_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(nearest))
+    try:
+        # Permissions alone do not tell: nobody writes in /proc, or on a medium that is read-only.
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, f"cannot write in it: {error.strerror}", str(nearest)) from None
+
+
+def check_can_write(path: Path) -> None:
+    """Raise OSError now if `atomic_file` could not write `path`, its directory made first."""
+    _check_ordinary(path)
+    check_can_create(path.parent)
+
+
+def _check_ordinary(path: Path) -> None:
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "cannot write: Is a directory", str(path))
+    if path.exists() and not path.is_file():
+        # The renaming would put a file in the place of a device or a pipe.
+        raise OSError(errno.EINVAL, "cannot write: not an ordinary file", str(path))
 
 
 def remove_abandoned(path: Path) -> None:

@@ -52,10 +52,12 @@ def encode(
     Example: echo 'Once upon a time' | bpe encode tok -
 
     Args:
-        tokenizer: A directory that bpe train wrote, or whatever bpe report takes for --against.
+        tokenizer: A directory that bpe train wrote, a tokenizer.json of Hugging Face or a directory
+            of one, a rank file of tiktoken, or a name that tiktoken knows, such as o200k_base.
         file: UTF-8 text, or .jsonl or .parquet with documents; .gz and .zst are unpacked; a URL
             such as s3://... is read from there; - is plain text from standard input.
-        out: Where to write the ids, as a uint16 or uint32 array; without it they are printed.
+        out: Where to write the ids, as a uint16 or uint32 array; .npy is appended where it is
+            missing. Without --out they are printed.
         specials: Whether special tokens in the text become their ids, or are text like any other.
         errors: What to do about bytes that are not UTF-8: stop, or read them as U+FFFD.
         column: Where .jsonl and .parquet files hold the text.
@@ -114,7 +116,8 @@ def decode(
     Example: echo 464 2068 | bpe decode tok -
 
     Args:
-        tokenizer: A directory that bpe train wrote, or whatever bpe report takes for --against.
+        tokenizer: A directory that bpe train wrote, a tokenizer.json of Hugging Face or a directory
+            of one, a rank file of tiktoken, or a name that tiktoken knows, such as o200k_base.
         file: Ids that bpe encode wrote; - reads ids as text from standard input.
         out: Where to write the text; without it, it is printed.
     """

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from bpe.any_tokenizer import load_any_tokenizer
 from bpe.arguments import AnyTokenizer, OutTokenizer, Pattern, SpecialTokens
-from bpe.atomic_file import check_can_create
+from bpe.atomic_file import check_can_create, check_can_write
 from bpe.directory_format import check_holds_none
 from bpe.terminal import print_facts
 from bpe.tokenizer import Tokenizer
@@ -26,7 +26,8 @@ def convert(
     Example: bpe convert ranks.tiktoken --pattern llama3 --out tok
 
     Args:
-        tokenizer: A directory that bpe train wrote, or whatever bpe report takes for --against.
+        tokenizer: A directory that bpe train wrote, a tokenizer.json of Hugging Face or a directory
+            of one, a rank file of tiktoken, or a name that tiktoken knows, such as o200k_base.
         out: Where to write: FILE.json for Hugging Face, FILE.tiktoken for a rank file, else a
             directory as bpe train writes it.
         special_tokens: For a rank file, which names none: a special token, which gets the next free
@@ -39,7 +40,10 @@ def convert(
     if pattern and (tokenizer.endswith(".json") or not Path(tokenizer).is_file()):
         raise ValueError(f"{tokenizer}: names its pattern itself; --pattern is for rank files")
     is_file = out.suffix in (".json", ".tiktoken")
-    check_can_create(out.parent if is_file else out)
+    if is_file:
+        check_can_write(out)
+    else:
+        check_can_create(out)
     if is_file and out.exists() and not overwrite:
         raise ValueError(f"{out}: exists; --overwrite replaces it, another --out keeps it")
     if not is_file and not overwrite:

@@ -5,7 +5,7 @@ import time
 from rich.console import Console
 
 from bpe.arguments import Column, Errors, Files, OutCounts, SpecialTokens, Workers, as_source
-from bpe.atomic_file import check_can_create
+from bpe.atomic_file import check_can_write
 from bpe.count_files import count_pretokens
 from bpe.engines import TrainingEngine
 from bpe.facts import memory_fact, plural
@@ -42,7 +42,7 @@ def count(
     start = time.perf_counter()
     if not files:
         raise ValueError("no files to count; give at least one, as in: bpe count book.txt ...")
-    check_can_create(out.parent)
+    check_can_write(out)
     with Display(Console(stderr=True)) as display:
         found = count_pretokens(
             [*map(as_source, files)],

@@ -75,7 +75,9 @@ def encode_file(
         encode = partial(_encode_chunk, encoder, specials, end_id, workers)
         batches = map(encode, text.chunks(_cutter(vocabulary, specials)))
     path = Path(destination)
-    path = path if path.suffix == ".npy" else path.with_name(path.name + ".npy")
+    # A directory or a device keeps its name, and is refused: what it stands for was not meant.
+    if path.suffix != ".npy" and (path.is_file() or not path.exists()):
+        path = path.with_name(path.name + ".npy")
     sidecar = write_token_file(
         path,
         batches,

@@ -246,12 +246,12 @@ class Tokenizer:
         `end_of_text` each document is followed by the special token `<|endoftext|>`, if there is
         one. `.gz` and `.zst` are unpacked, and a path with `://` goes through fsspec.
 
-        `.npy` is appended to `destination` where it is missing. `progress(done, total)` is called
-        with bytes of the source. `workers` are the threads that the kernels may take, None for all
-        CPUs if the file is large; `engine="ray"` spreads the work over a Ray cluster (`bpe[ray]`);
-        the ids do not depend on them. Invalid UTF-8 raises ValueError with its place, or with
-        `errors="replace"` becomes U+FFFD and is counted. Whatever happens, a kill included, the
-        destination is a whole file or what it was before.
+        `.npy` is appended to `destination` where it is missing; a directory or device is refused.
+        `progress(done, total)` is called with bytes of the source. `workers` are the threads that
+        the kernels may take, None for all CPUs if the file is large; `engine="ray"` spreads the
+        work over a Ray cluster (`bpe[ray]`); the ids do not depend on them. Invalid UTF-8 raises
+        ValueError with its place, or with `errors="replace"` becomes U+FFFD and is counted.
+        Whatever happens, a kill included, the destination is a whole file or what it was before.
         """
         return encode_file(
             *(self._encoder, self._vocabulary, source, destination),

@@ -36,7 +36,8 @@ def view(
     Example: bpe view tok book.txt --ids
 
     Args:
-        tokenizer: A directory that bpe train wrote, or whatever bpe report takes for --against.
+        tokenizer: A directory that bpe train wrote, a tokenizer.json of Hugging Face or a directory
+            of one, a rank file of tiktoken, or a name that tiktoken knows, such as o200k_base.
         text: A file of UTF-8 text, - for standard input, or where no file has that name, a text.
         ids: Show the id of each token behind it.
         errors: What to do about bytes that are not UTF-8: stop, or read them as U+FFFD.
