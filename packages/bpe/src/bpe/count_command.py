@@ -1,5 +1,6 @@
 """`bpe count`: count pretokens of a part of a corpus, for `bpe train --from-counts`."""
 
+import shlex
 import time
 
 from rich.console import Console
@@ -63,6 +64,6 @@ def count(
             "text": f"{found.num_bytes:,} bytes in {plural(len(files), 'file')}",
             "time": f"{time.perf_counter() - start:,.1f} s",
             **memory_fact(),
-            "next": f"bpe train --from-counts {out} --vocab-size N --out DIR",
+            "next": f"bpe train --from-counts {shlex.quote(str(out))} --vocab-size N --out DIR",
         }
     )

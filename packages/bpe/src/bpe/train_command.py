@@ -1,5 +1,6 @@
 """`bpe train`: learn a vocabulary from text files, or from what `bpe count` found in them."""
 
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -116,6 +117,7 @@ def train(
             )
     Tokenizer(vocab, merges, special_tokens, pattern=pattern).save(out)
 
+    text = "TEXT" if files[:1] in [(), ("-",)] else shlex.quote(files[0])
     specials = f"{len(special_tokens)} special, " if special_tokens else ""
     print_facts(
         {
@@ -125,7 +127,7 @@ def train(
             "time": f"{time.perf_counter() - start:,.1f} s",
             **memory_fact(),
             "longest": longest(vocab, special_tokens),
-            "next": f"bpe report {out} {'TEXT' if files[:1] in [(), ('-',)] else files[0]}",
+            "next": f"bpe report {shlex.quote(str(out))} {text}",
         }
     )
 
