@@ -161,3 +161,9 @@ def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str) -> None:
     with pytest.raises(ValueError, match=message) as error:
         Tokenizer.from_tiktoken(path, pattern="gpt2")
     assert str(error.value).startswith(str(path))
+
+
+def test_help_says_what_a_rank_file_needs() -> None:
+    told = str(Tokenizer.from_tiktoken.__doc__)
+    assert all(f'"{name}"' in told for name in PATTERNS)
+    assert "a mapping of text to id" in told

@@ -120,7 +120,11 @@ class Tokenizer:
         *,
         pattern: str,
     ) -> Self:
-        """Read a rank file of tiktoken, which holds neither special tokens nor the pattern."""
+        """Read a rank file of tiktoken, which holds neither special tokens nor the pattern.
+
+        `special_tokens` is a mapping of text to id, or texts that get the next free ids in order.
+        `pattern` is "gpt2" (also for r50k and p50k), "cl100k", "llama3", "o200k" or a regex.
+        """
         return cls._of(read_tiktoken_file(path, special_tokens, pattern=pattern))
 
     def to_tiktoken(self, path: str | PathLike[str]) -> None:
