@@ -1,94 +1,12 @@
-"""Bad vocabularies, files, texts and ids: one line that says what, where and what was expected."""
+"""Damaged files of a tokenizer: one line with the file and the line, or the same tokenizer."""
 
 import random
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from bpe_reference import SPECIALS
 
 from bpe.tokenizer import Tokenizer
-from bpe.vocabulary import VocabularyError
-
-Vocab = dict[int, bytes]
-Merges = list[tuple[bytes, bytes]]
-Trained = tuple[Vocab, Merges]
-
-
-def bytes_and(*tokens: bytes) -> Vocab:
-    return {byte: bytes([byte]) for byte in range(256)} | dict(enumerate(tokens, start=256))
-
-
-VOCABULARIES: dict[str, tuple[Vocab, Merges, str]] = {
-    "gap": (bytes_and() | {300: b"ab"}, [], "vocab has no id 256, though its ids run to 300"),
-    "duplicate": (bytes_and(b"ab", b"ab"), [], "vocab ids 256 and 257 are the same token b'ab'"),
-    "missing byte": (
-        {i: t for i, t in bytes_and().items() if i != 65},
-        [],
-        "vocab has no token for byte 0x41",
-    ),
-    "negative id": ({**bytes_and(), -1: b"ab"}, [], r"vocab id -1 is not in 0\.\.2\*\*32 - 1"),
-    "id of a float": ({**bytes_and(), 1.5: b"ab"}, [], "vocab id 1.5 is not an integer"),  # type: ignore[dict-item]
-    "text as token": ({**bytes_and(), 256: "ab"}, [], "vocab id 256 is 'ab', not a token"),  # type: ignore[dict-item]
-    "empty token": (bytes_and(b""), [], "vocab id 256 is b'', not a token"),
-    "merge out of vocabulary": (
-        bytes_and(b"ab"),
-        [(b"a", b"b"), (b"ab", b"c")],
-        "merge 1 of b'ab' and b'c' needs the token b'abc', which is not in the vocab",
-    ),
-    "side out of vocabulary": (
-        bytes_and(b"abc"),
-        [(b"ab", b"c")],
-        "merge 0 of b'ab' and b'c' needs the token b'ab'",
-    ),
-    "repeated merge": (
-        bytes_and(b"ab", b"bc"),
-        [(b"a", b"b"), (b"b", b"c"), (b"a", b"b")],
-        "merge 2 of b'a' and b'b' repeats merge 0",
-    ),
-    "merge of three": (bytes_and(), [(b"a", b"b", b"c")], "merge 0 is .* not a pair"),  # type: ignore[list-item]
-    "merge of numbers": (bytes_and(), [(97, 98)], "merge 0"),  # type: ignore[list-item]
-}
-
-
-@pytest.mark.parametrize("kind", VOCABULARIES)
-def test_a_vocabulary_that_does_not_hold_together_is_refused(kind: str) -> None:
-    vocab, merges, message = VOCABULARIES[kind]
-    with pytest.raises(VocabularyError, match=message) as error:
-        Tokenizer(vocab, merges)
-    assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("specials", "message"),
-    [
-        ("<|a|>", "list of strings"),
-        (["<|a|>", "<|a|>"], "given twice"),
-        (["<|a|>", ""], "empty"),
-        ([b"<|a|>"], "b'<|a|>' is a bytes, not a string"),
-        (["\ud800"], "lone surrogate"),
-        ({"<|a|>": 97}, "'<|a|>' cannot have id 97, which is b'a'"),
-        ({"<|a|>": -1}, "'<|a|>' has id -1"),
-    ],
-)
-def test_bad_special_tokens_are_refused(specials: list[str], message: str) -> None:
-    with pytest.raises(ValueError, match=message.replace("|", r"\|")):
-        Tokenizer(bytes_and(), [], specials)
-
-
-@pytest.mark.parametrize("pattern", ["gpt3", "(", ""])
-def test_bad_patterns_are_refused(pattern: str) -> None:
-    with pytest.raises(ValueError, match="pattern"):
-        Tokenizer(bytes_and(), [], pattern=pattern)
-
-
-def test_a_list_is_no_vocabulary() -> None:
-    with pytest.raises(ValueError, match="vocab is a list, not a mapping"):
-        Tokenizer([b"a"], [])  # type: ignore[arg-type]
-
-
-# Files
 
 
 def _drop_line(text: str, number: int) -> str:
@@ -254,66 +172,3 @@ def test_every_mutation_of_a_foreign_file_is_a_tokenizer_or_refused(
         except ValueError as error:
             message = str(error)
         assert "\n" not in message
-
-
-# Text
-
-
-@pytest.mark.parametrize("at", [0, 5, 262_143, 262_144, 300_000])
-def test_an_invalid_byte_is_named_with_offset_and_line(
-    tmp_path: Path, tokenizer: Tokenizer, at: int
-) -> None:
-    data = bytearray(b"one\ntwo\n" * 50_000)
-    data[at] = 0xFF
-    (tmp_path / "corpus.txt").write_bytes(data)
-    line = 1 + data[:at].count(b"\n")
-    expected = f"invalid byte 0xff at offset {at:,} (line {line:,})"
-    with pytest.raises(ValueError, match=r"corpus\.txt: invalid byte") as error:
-        tokenizer.encode_file(tmp_path / "corpus.txt", tmp_path / "a.npy")
-    assert expected in str(error.value)
-    assert not (tmp_path / "a.npy").exists()
-
-
-def test_a_character_cut_by_the_end_of_the_file_is_named(
-    tmp_path: Path, tokenizer: Tokenizer
-) -> None:
-    (tmp_path / "corpus.txt").write_bytes("a\n東京".encode()[:-1])
-    with pytest.raises(ValueError, match=r"invalid byte 0xe4 at offset 5 \(line 2\)"):
-        tokenizer.encode_file(tmp_path / "corpus.txt", tmp_path / "a.npy")
-
-
-def test_replaced_bytes_are_counted(tmp_path: Path, tokenizer: Tokenizer) -> None:
-    data = b"a\xffb\xe6\x9d c \xef\xbf\xbd d\xed\xa0\x80" + "東".encode() * 100_003 + b"\xf0\x9f"
-    (tmp_path / "corpus.txt").write_bytes(data)
-    report = tokenizer.encode_file(tmp_path / "corpus.txt", tmp_path / "a.npy", errors="replace")
-    text = data.decode(errors="replace")
-    assert np.load(report.path).tolist() == tokenizer.encode(text)
-    assert report.num_replacements == text.count("\ufffd") - 1
-    assert report.num_bytes == len(data)
-
-
-@pytest.mark.parametrize("text", [b"bytes", 5, None])
-def test_what_is_not_text_is_refused(tokenizer: Tokenizer, text: str) -> None:
-    with pytest.raises(TypeError, match="not a str"):
-        tokenizer.encode(text)
-
-
-# Ids
-
-
-@pytest.mark.parametrize("token_id", [99999, -1, 1.5, 769, "a", None, float("nan"), 1.0])
-def test_an_unknown_id_is_named_with_its_position(tokenizer: Tokenizer, token_id: int) -> None:
-    with pytest.raises(ValueError, match=rf"token id {token_id} at position 2 is outside 0\.\.768"):
-        tokenizer.decode([5, 6, token_id])
-
-
-def test_an_unknown_numpy_id_is_named_with_its_position(tokenizer: Tokenizer) -> None:
-    with pytest.raises(ValueError, match=r"token id 769 at position 1 is outside 0\.\.768"):
-        tokenizer.decode(np.array([5, 769]))
-
-
-def test_an_id_between_special_tokens_is_called_unused(trained: Trained) -> None:
-    tokenizer = Tokenizer(*trained, {"<|far|>": 1009})
-    with pytest.raises(ValueError, match="token id 1000 at position 0 is unused"):
-        tokenizer.decode([1000])
-    assert SPECIALS[0] not in tokenizer.special_tokens
