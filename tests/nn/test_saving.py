@@ -221,6 +221,43 @@ def rewrite(saved: Path, **changes: torch.Tensor | None) -> None:
     safetensors.torch.save_file(kept, path)
 
 
+def test_equal_models_are_equal_files_in_any_process(saved: Path, tmp_path: Path) -> None:
+    # The library shuffles its keys anew in every process, so that two alone may agree by chance.
+    program = (
+        "import sys, torch; from nn import TransformerLM; "
+        "TransformerLM.load(sys.argv[1]).save(sys.argv[2])"
+    )
+    again = tmp_path / "again"
+    subprocess.run([sys.executable, "-c", program, str(saved), str(again)], check=True)
+    expected = (saved / "model.safetensors").read_bytes()
+    assert (again / "model.safetensors").read_bytes() == expected
+    with safetensors.safe_open(saved / "model.safetensors", framework="pt") as file:
+        assert len(file.metadata()) == 1
+
+
+@pytest.mark.parametrize("changed", ["config", "sha256"])
+def test_metadata_of_the_first_versions_is_still_read(saved: Path, changed: str) -> None:
+    path = saved / "model.safetensors"
+    tensors = safetensors.torch.load_file(path)
+    with safetensors.safe_open(path, framework="pt") as file:
+        written = json.loads(file.metadata()["written"])
+    safetensors.torch.save_file(tensors, path, written)
+    TransformerLM.load(saved)
+    other = {"config": written["config"].replace("24", "48"), "sha256": "0" * 64}
+    safetensors.torch.save_file(tensors, path, written | {changed: other[changed]})
+    with pytest.raises(ModelFileError, match=r"written with another config|is damaged"):
+        TransformerLM.load(saved)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "3", '{"config": "x"}', "[" * 100_000])
+def test_damaged_metadata_is_one_line(saved: Path, text: str) -> None:
+    path = saved / "model.safetensors"
+    safetensors.torch.save_file(safetensors.torch.load_file(path), path, {"written": text})
+    with pytest.raises(ModelFileError, match=r"model\.safetensors is damaged: written") as caught:
+        TransformerLM.load(saved)
+    assert "\n" not in str(caught.value)
+
+
 def test_weights_without_metadata_are_accepted(saved: Path) -> None:
     rewrite(saved)
     TransformerLM.load(saved)

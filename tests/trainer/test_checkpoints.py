@@ -1,4 +1,5 @@
 import json
+import os
 import re
 from pathlib import Path
 
@@ -50,6 +51,27 @@ def test_weights_come_back_bit_by_bit(tmp_path: Path, tied: bool) -> None:
     for name, tensor in lm.state_dict().items():
         assert torch.equal(tensor, other.state_dict()[name]), name
     assert (other.lm_head.weight is other.token_embeddings.weight) == tied
+
+
+def test_state_that_was_restored_is_saved_in_the_same_bytes(tmp_path: Path) -> None:
+    for root in ("a", "b"):
+        (tmp_path / root).mkdir()
+    first = saved(tmp_path / "a", 3)
+    lm = model(seed=1)
+    optimizer = AdamW(lm.parameters(), lr=0.1)
+    counters = checkpoints.restore(checkpoints.verify(first), lm, [optimizer])
+    again = checkpoints.save(tmp_path / "b", lm, [optimizer], counters=counters, identity={})
+    for name in ("model.safetensors", "optimizer.pt"):
+        assert (first / name).read_bytes() == (again / name).read_bytes(), name
+
+
+def test_all_files_may_be_read_by_the_same_people(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        directory = saved(tmp_path, 3)
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in directory.iterdir()} == {0o640}
 
 
 def test_moments_and_rates_come_back(tmp_path: Path) -> None:

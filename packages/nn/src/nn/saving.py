@@ -25,6 +25,9 @@ from nn.staging import staging_directory, sync
 FORMAT = 1
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
+# The one key of the metadata: the library writes several in an order that changes from process to
+# process, and equal models are to be equal files.
+WRITTEN = "written"
 
 
 class ModelFileError(ValueError):
@@ -49,8 +52,8 @@ def write_model_directory(
     }
     text = json.dumps({"format": FORMAT, **asdict(config)}, indent=2) + "\n"
     with staging_directory(target) as staging:
-        metadata = {"config": text, "sha256": _digest(stored)}
-        write_tensors(staging / WEIGHTS_FILE, stored, metadata)
+        written = {"config": text, "sha256": _digest(stored)}
+        write_tensors(staging / WEIGHTS_FILE, stored, {WRITTEN: json.dumps(written)})
         (staging / CONFIG_FILE).write_text(text, encoding="utf-8")
         for path in (staging / WEIGHTS_FILE, staging / CONFIG_FILE, staging):
             sync(path)
@@ -76,15 +79,15 @@ def read_model_directory(
     config = _parse_config(source / CONFIG_FILE, text)
     path = source / WEIGHTS_FILE
     metadata, tensors = read_tensors(path)
-    written_with = metadata.get("config")
-    if written_with is not None and _parse_config(path, written_with) != config:
+    written = _parse_written(path, metadata)
+    if "config" in written and _parse_config(path, written["config"]) != config:
         raise ModelFileError(
             f"{path} was written with another config than {CONFIG_FILE}: save the model again"
         )
-    if "sha256" in metadata and metadata["sha256"] != _digest(tensors):
+    if "sha256" in written and written["sha256"] != _digest(tensors):
         raise ModelFileError(
             f"{path} is damaged: its tensors have SHA-256 {_digest(tensors)[:12]}.., "
-            f"its header says {metadata['sha256'][:12]}.."
+            f"its header says {written['sha256'][:12]}.."
         )
     if config.tied_embeddings and "token_embeddings.weight" in tensors:
         tensors["lm_head.weight"] = tensors["token_embeddings.weight"]
@@ -127,6 +130,18 @@ def _read_text(path: Path) -> str:
         raise ModelFileError(f"{path} is not UTF-8 text: {error.reason} at {error.start}") from None
 
 
+def _parse_written(path: Path, metadata: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the config and the digest that the weights were written with, or what there is."""
+    # Files of the first versions have both as keys of their own.
+    if WRITTEN not in metadata:
+        return metadata
+    try:
+        written: Any = json.loads(metadata[WRITTEN])
+        return {name: str(written[name]) for name in ("config", "sha256")}
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
+        raise ModelFileError(f"{path} is damaged: {WRITTEN} in its header: {error!r}") from None
+
+
 def _parse_config(path: Path, text: str) -> ModelConfig:
     try:
         values: Any = json.loads(text)
@@ -147,9 +162,14 @@ def _parse_config(path: Path, text: str) -> ModelConfig:
 
 @contract
 def write_tensors(
-    path: Path, tensors: Mapping[str, Shaped[Tensor, "..."]], metadata: dict[str, str]
+    path: Path,
+    tensors: Mapping[str, Shaped[Tensor, "..."]],
+    metadata: dict[str, str] | None = None,
 ) -> None:
-    """Write a safetensors file that whoever may read a new file here may read."""
+    """Write a safetensors file that whoever may read a new file here may read.
+
+    An OSError says that there was no room or no right to.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 

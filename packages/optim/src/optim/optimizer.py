@@ -110,7 +110,10 @@ class GroupOptimizer(Optimizer):
                         f"state {key!r} of parameter {position} has shape {tuple(value.shape)}, "
                         f"the parameter has {tuple(parameter.shape)}: it was saved by another model"
                     )
+        defaults = dict(self.defaults)
         _load_state_dict(self, state_dict)
+        # Torch has added one of its own, which would come into the groups and the next state dict.
+        self.defaults = defaults
         for parameter, state in pairs:
             self.state[parameter] = {
                 key: int(value)

@@ -23,10 +23,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch.nn import Module
 from torch.optim import Optimizer
 
+from nn.saving import write_tensors
 from nn.staging import sync
 from trainer import restoring
 from trainer.archives import CorruptCheckpointError as CorruptCheckpointError
@@ -91,7 +92,7 @@ def save(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         delete(temporary)
         temporary.mkdir()
-        save_file(weights, temporary / MODEL)
+        write_tensors(temporary / MODEL, weights)
         sync(temporary / MODEL)
         with (temporary / OPTIMIZER).open("wb") as file:
             torch.save(state, file)

@@ -5,6 +5,7 @@ is touched, so that a state that does not fit changes nothing.
 """
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -57,10 +58,23 @@ def collect_state(
     if (device := _device(model)).type == "cuda":
         generators["cuda"] = torch.cuda.get_rng_state(device)
     return {
-        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+        "optimizers": [_with_one_of_each_string(o.state_dict()) for o in optimizers],
         "counters": asdict(counters),
         "generators": generators,
     }
+
+
+def _with_one_of_each_string(data: Any) -> Any:
+    """Return plain data that an archive holds in the same bytes whether it was loaded or not.
+
+    A string is written once for each object that it is: names in the source are one, those of an
+    archive are others.
+    """
+    if isinstance(data, dict):
+        return {_with_one_of_each_string(k): _with_one_of_each_string(v) for k, v in data.items()}
+    if isinstance(data, list):
+        return [_with_one_of_each_string(value) for value in data]
+    return sys.intern(data) if isinstance(data, str) else data
 
 
 @contract
