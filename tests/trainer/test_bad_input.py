@@ -34,6 +34,7 @@ def fails(capsys: pytest.CaptureFixture[str], *flags: str, status: int = 2) -> s
     ("flags", "words"),
     [
         ("tinny", "unknown preset 'tinny': did you mean 'tiny'?"),
+        ("short.txt", "unknown preset 'short.txt': to train on this text, --data.corpus short.txt"),
         ("zzz", "unknown preset 'zzz': there are tiny, tinystories"),
         ("--max-stps 3", "did you mean '--max-steps'?"),
         ("--config nowhere.toml", "nowhere.toml: no such file"),

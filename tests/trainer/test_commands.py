@@ -80,6 +80,8 @@ def test_model_is_not_measured_on_tokens_of_another_tokenizer(
         ("prepare --from-flies a", "did you mean '--from-files'?"),
         ("evaluate nowhere", "nowhere does not exist"),
         ("verify .", "holds no checkpoint"),
+        ("verify nowhere", "nowhere: no such run directory"),
+        ("report nowhere", "nowhere: no such run directory"),
         ("evaluate", "RUN is missing: Directory of a run."),
         ("export --out a", "RUN is missing"),
         ("evaluate --bogus", "unknown flag '--bogus'"),

@@ -96,6 +96,13 @@ def test_run_that_did_not_finish_says_how_far_it_came(tmp_path: Path) -> None:
     assert "at step 7" in text
 
 
+def test_each_loss_stands_with_the_step_that_it_was_measured_at(tmp_path: Path) -> None:
+    run = read_past_run(write_run(tmp_path / "a", TrainConfig(), steps=7, exit="killed"))
+    train, val = run.rows[6]["train_loss"], run.rows[4]["val_loss"]
+    expected = f"training loss {train:.3f} at step 7, validation loss {val:.3f} at step 5"
+    assert f"**Result:** {expected}\n" in describe_run(run)
+
+
 def test_log_is_the_same_when_nothing_has_changed(log: Path) -> None:
     write_note(log, "## c", "a note")
     main(["log"])

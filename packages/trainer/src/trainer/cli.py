@@ -126,6 +126,10 @@ def starting_point(preset: str | None, flags: Sequence[str]) -> "tuple[str, Trai
     from trainer.words import unknown_word
 
     if preset is not None and preset not in PRESETS:
+        if Path(preset).is_file():
+            raise ValueError(
+                f"unknown preset {preset!r}: to train on this text, --data.corpus {preset}"
+            )
         otherwise = f"there are {', '.join(PRESETS)}"
         raise ValueError(unknown_word("preset", preset, PRESETS, otherwise=otherwise))
     directory = value_of("--run-dir", flags)

@@ -16,6 +16,7 @@ from trainer.settings import flatten
 # A heading of samples.md; the text below is indented, so it can hold no heading.
 _HEADING = re.compile(r"^## Step (\d+)$")
 _BETWEEN_TEXTS = "---"
+NO_SUCH_RUN = "no such run directory"
 
 
 @dataclass(frozen=True)
@@ -70,15 +71,18 @@ class PastRun:
 
     def last(self, key: str) -> Any:
         """Return the last logged value of a metric, None where there is none."""
-        values = (row[key] for row in reversed(self.rows) if row.get(key) is not None)
-        return next(values, None)
+        return self.last_row(key).get(key)
+
+    def last_row(self, key: str) -> Mapping[str, Any]:
+        """Return the last row that has a value of a metric, empty where there is none."""
+        return next((row for row in reversed(self.rows) if row.get(key) is not None), {})
 
 
 def read_past_run(path: Path) -> PastRun:
     """Read a run directory; raise ValueError if it holds no run."""
     run = RunDirectory(path)
     if not run.holds_run():
-        missing = "holds no run: no config.json" if path.is_dir() else "no such run directory"
+        missing = "holds no run: no config.json" if path.is_dir() else NO_SUCH_RUN
         raise ValueError(f"{path}: {missing}")
     return PastRun(
         path=path,

@@ -7,6 +7,7 @@ from typing import Annotated
 import tyro
 
 from trainer import checkpoints
+from trainer.past_run import NO_SUCH_RUN
 from trainer.run_directory import RunDirectory
 
 
@@ -20,6 +21,8 @@ class VerifyFlags:
 
 def verify_command(flags: VerifyFlags) -> None:
     """Check every file; raise CorruptCheckpointError, after all are named, if one is damaged."""
+    if not flags.run.is_dir():
+        raise ValueError(f"{flags.run}: {NO_SUCH_RUN}")
     run = RunDirectory(flags.run)
     found = checkpoints.steps(run.checkpoints)
     if not found:

@@ -60,12 +60,13 @@ def _result(run: PastRun) -> str:
         if run.result.get("seconds"):
             after.append(human_time(run.result["seconds"]))
         return f"{verdict(run.result)}; after {', '.join(after)}"
-    losses = [
-        f"{name} loss {run.last(key):.3f}"
-        for name, key in (("training", "train_loss"), ("validation", "val_loss"))
-        if isinstance(run.last(key), int | float)
-    ]
-    return f"{', '.join(losses)} at step {run.last('step'):,}" if losses else ""
+    # An evaluation is not made at every step that is logged.
+    losses = []
+    for name, key in (("training", "train_loss"), ("validation", "val_loss")):
+        row = run.last_row(key)
+        if isinstance(row.get(key), int | float):
+            losses.append(f"{name} loss {row[key]:.3f} at step {row['step']:,}")
+    return ", ".join(losses)
 
 
 def _origin(run: PastRun) -> str:
