@@ -1,5 +1,7 @@
 """Every command reads every format, and `bpe convert` writes one from another."""
 
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -81,12 +83,14 @@ def test_convert_gives_a_rank_file_what_it_lacks(
     assert made.pattern == "cl100k"
 
 
-@pytest.mark.usefixtures("mine")
-def test_convert_tells_what_a_rank_file_lacks(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_convert_tells_how_a_rank_file_is_read_as_what_it_was(
+    trained_here: Tokenizer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_here(monkeypatch, "convert", "tok", "--out", "new.tiktoken") == 0
-    assert "not in it  the pattern (gpt2), <|endoftext|>\n" in capsys.readouterr().out
+    assert run_here(monkeypatch, "convert", "tok", "--out", "my ranks.tiktoken") == 0
+    match = re.search(r"^to read it +bpe (.*) --out DIR$", capsys.readouterr().out, re.M)
+    assert match is not None
+    assert run_here(monkeypatch, *shlex.split(match[1]), "--out", "new") == 0
+    assert Tokenizer.load("new").sha256 == trained_here.sha256
 
 
 @pytest.mark.usefixtures("mine")
@@ -96,9 +100,13 @@ def test_convert_tells_what_a_rank_file_lacks(
         ("any.json --pattern gpt2", "any.json: names its pattern itself"),
         ("tok --pattern gpt2", "tok: names its pattern itself"),
         ("gpt2.tiktoken --special-token a", "--special-token is for rank files, and needs"),
+        (
+            "gpt2.tiktoken --pattern gpt2 --special-token a --special-token b=900",
+            "--special-token: give each its id, once",
+        ),
     ],
 )
-def test_flags_that_would_change_nothing_are_refused(
+def test_flags_that_say_nothing_clear_are_refused(
     arguments: str,
     message: str,
     monkeypatch: pytest.MonkeyPatch,

@@ -1,5 +1,7 @@
 """`bpe convert`: move a tokenizer from one file format to another; the ids stay the same."""
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from bpe.any_tokenizer import load_any_tokenizer
@@ -23,15 +25,15 @@ def convert(
 
     Example: bpe convert tok --out tokenizer.json
 
-    Example: bpe convert ranks.tiktoken --pattern llama3 --out tok
+    Example: bpe convert my.tiktoken --pattern llama3 --out tok
 
     Args:
         tokenizer: A directory that bpe train wrote, a tokenizer.json of Hugging Face or a directory
             of one, a rank file of tiktoken, or a name that tiktoken knows, such as o200k_base.
         out: Where to write: FILE.json for Hugging Face, FILE.tiktoken for a rank file, else a
             directory as bpe train writes it.
-        special_tokens: For a rank file, which names none: a special token, which gets the next free
-            id. Repeat for more.
+        special_tokens: For a rank file, which names none: a special token with its id, as in
+            '<|endoftext|>=0', or all of them without, for the next free ids. Repeat for more.
         pattern: For a rank file, which names none: how text is cut, as for bpe train.
         overwrite: Replace what --out holds.
     """
@@ -49,7 +51,7 @@ def convert(
     if not is_file and not overwrite:
         check_holds_none(out)
     if pattern:
-        loaded = Tokenizer.from_tiktoken(tokenizer, special_tokens, pattern=pattern)
+        loaded = Tokenizer.from_tiktoken(tokenizer, _with_ids(special_tokens), pattern=pattern)
     else:
         loaded = load_any_tokenizer(tokenizer)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -57,6 +59,17 @@ def convert(
     write.get(out.suffix, loaded.save)(out)
     facts = {"tokenizer": str(out), "tokens": f"{len(loaded.vocab):,}"}
     if out.suffix == ".tiktoken":
-        specials = " ".join(loaded.special_tokens) or "no special tokens"
-        facts["not in it"] = f"the pattern ({loaded.pattern}), {specials}"
+        words = ["bpe", "convert", str(out), "--pattern", loaded.pattern]
+        for text, token_id in loaded.special_tokens.items():
+            words += ["--special-token", f"{text}={token_id}"]
+        facts["to read it"] = f"{shlex.join(words)} --out DIR"
     print_facts(facts)
+
+
+def _with_ids(special_tokens: Sequence[str]) -> Sequence[str] | dict[str, int]:
+    """Return what `TEXT=ID` says, or texts that are not written so."""
+    pairs = [text.rpartition("=") for text in special_tokens]
+    ids = {text: int(token_id) for text, _, token_id in pairs if text and token_id.isdecimal()}
+    if ids and len(ids) != len(special_tokens):
+        raise ValueError("--special-token: give each its id, once, as TEXT=ID, or none of them")
+    return ids or special_tokens
