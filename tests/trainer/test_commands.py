@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -6,6 +7,7 @@ import pytest
 from trainer_jobs import SMALL_MODEL, record
 
 from trainer.cli import main, train_command
+from trainer.commands import COMMANDS
 
 
 @pytest.fixture(autouse=True)
@@ -102,6 +104,56 @@ def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     out = capsys.readouterr().out
     assert all(name in out for name in ("prepare", "evaluate", "verify"))
+
+
+def help_of(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> str:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as stop:
+        main([*command.split(), "--help"])
+    assert not stop.value.code
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "train", "train owt", "log conclude"])
+def test_help_fits_a_terminal_and_speaks_no_python(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = help_of(command, capsys, monkeypatch)
+    assert [line for line in shown.splitlines() if len(line) > 80] == []
+    assert not re.search(r"\{None\}|default:\s+(│\s+│\s+)?(\)|None)", shown)
+    # At a comma a line may be broken.
+    assert not re.search(r"\d,\d", shown)
+
+
+@pytest.mark.parametrize("command", ["verify", "export", "evaluate", "report", "log"])
+def test_help_shows_an_example(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert f"Example: trainer {command} " in help_of(command, capsys, monkeypatch)
+
+
+def test_help_says_whose_defaults_it_shows(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "those of the preset, tiny unless" in help_of("train", capsys, monkeypatch)
+
+
+@pytest.mark.parametrize("flag", ["--model.d-ff", "--sample.top-p"])
+def test_help_says_where_none_may_take_the_place_of_a_number(
+    flag: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = help_of("train tiny", capsys, monkeypatch)
+    assert re.search(rf"{re.escape(flag)} (INT|FLOAT)\|None", shown)
+
+
+@pytest.mark.parametrize("words", ["report", "log conclude"])
+def test_help_does_not_show_a_default_of_what_is_required(
+    words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    positional = help_of(words, capsys, monkeypatch).split("options")[0]
+    assert "default" not in positional
 
 
 @pytest.mark.parametrize(("word", "status"), [("bogus", 2), ("--help", 0)])

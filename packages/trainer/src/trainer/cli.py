@@ -28,13 +28,15 @@ if TYPE_CHECKING:
 
 TRAIN_HELP = """Train a language model: from raw text to a model one can talk to.
 
-  train                                 preset tiny: little stories, two minutes on a CPU
+  train                                 little stories, two minutes on a CPU
   train --data.corpus FILE.txt          the same from a text of your own
   train tinystories --data.corpus FILE  a preset for real work
-  train --config FILE.toml              settings from a file, below those of the command line
+  train --config FILE.toml              settings from a file, below the flags
   train --run-dir runs/tiny-001         go on with a run
 
 Presets: {presets}.
+
+The defaults below are those of the preset, tiny unless one is named.
 """
 
 

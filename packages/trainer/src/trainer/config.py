@@ -205,7 +205,8 @@ class TrainConfig:
     activation_checkpointing: bool = False
     """Compute each block again in the backward pass, slower and in much less memory."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """auto: the GPU where torch finds one (CUDA), else the CPU."""
+    """auto: the GPU where torch finds one (CUDA), else the CPU. The presets for a CPU, tiny and
+    tinystories-cpu, say cpu, the others auto."""
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"
     """How products are taken; weights and optimizer stay in float32. tf32: with 10 bits after the
     point, on NVIDIA GPUs; bf16: in bfloat16 by autocast; fp16: in float16, with a loss scale."""

@@ -18,16 +18,21 @@ from trainer.summary import human_count, losses, verdict
 
 @dataclass(frozen=True)
 class EvaluateFlags:
-    """Measure a run's model on all of its validation tokens."""
+    """Measure a run's model on all of its validation tokens.
+
+    Example: trainer evaluate runs/tiny-001
+    """
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = tyro.MISSING
     """Directory of a run."""
-    tokens: Path | None = None
+    tokens: Annotated[
+        Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: none)")
+    ] = None
     """Measure on the validation tokens of this directory instead of the run's own."""
-    batch_size: int = 32
+    batch_size: Annotated[int, tyro.conf.arg(metavar="N")] = 32
     """Windows that pass through the model at once."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where to compute."""
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], tyro.conf.arg(metavar="NAME")] = "auto"
+    """Where to compute: cpu, cuda, mps; or auto, the GPU where torch finds one (CUDA)."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:

@@ -15,7 +15,10 @@ from trainer.summary import human_count
 
 @dataclass(frozen=True)
 class ExportFlags:
-    """Write a run's model and tokenizer as a Llama that transformers opens."""
+    """Write a run's model and tokenizer as a Llama that transformers opens.
+
+    Example: trainer export runs/tiny-001 --out my-llama
+    """
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = tyro.MISSING
     """Directory of a run."""

@@ -9,8 +9,10 @@ import dataclasses
 import inspect
 import textwrap
 from itertools import pairwise
-from typing import get_type_hints
+from types import NoneType
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
+from tyro.conf import arg
 from tyro.constructors import (
     MISSING,
     ConstructorRegistry,
@@ -49,10 +51,22 @@ def _describe(info: StructTypeInfo) -> StructConstructorSpec | None:
     fields = [
         StructFieldSpec(
             name=field.name,
-            type=types[field.name],
+            type=_readable(types[field.name], getattr(info.default, field.name, None)),
             default=getattr(info.default, field.name, MISSING),
             helptext=docs.get(field.name),
         )
         for field in dataclasses.fields(info.type)
     ]
     return StructConstructorSpec(instantiate=info.type, fields=tuple(fields))
+
+
+def _readable(kind: Any, default: Any) -> Any:
+    """Name what a setting that may be None takes, and say of no default that it is none."""
+    hint = "(default: none)" if default in (None, ()) else None
+    if get_origin(kind) is Annotated:
+        return kind
+    if NoneType not in get_args(kind):
+        return Annotated[kind, arg(help_behavior_hint=hint)]
+    (name,) = (choice.__name__.upper() for choice in get_args(kind) if choice is not NoneType)
+    metavar = name if default is None else f"{name}|None"
+    return Annotated[kind, arg(metavar=metavar, help_behavior_hint=hint)]

@@ -15,9 +15,9 @@ from trainer.words import unknown_word
 
 DESCRIPTION = """Make a directory of tokens that `train --data.tokens DIR` reads.
 
-  trainer prepare tinystories            fetch TinyStories; 10,000 tokens; into data/tinystories
-  trainer prepare owt                    fetch OpenWebText; 32,000 tokens; into data/owt
-  trainer prepare --from-files FILE...   the same from text files, also .gz
+  trainer prepare tinystories           fetch TinyStories into data/tinystories
+  trainer prepare owt                   fetch OpenWebText into data/owt
+  trainer prepare --from-files FILE...  the same from text files, also .gz
 
 Killed or cut off, the same command goes on where it was.
 """
@@ -39,8 +39,8 @@ class PrepareFlags:
     """Where the tokens go; by default a directory below --cache, which for files is named after
     their content."""
     vocab_size: int | None = None
-    """Size of the vocabulary; 257 is bytes and one special token, without merges. By default 10,000
-    (owt: 32,000)."""
+    """Size of the vocabulary; 257 is bytes and one special token, without merges. By default 10000,
+    for owt 32000."""
     special_token: str = "<|endoftext|>"
     """Separates documents; the files may contain it."""
     weights: tuple[float, ...] = ()

@@ -13,7 +13,10 @@ from trainer.run_directory import RunDirectory
 
 @dataclass(frozen=True)
 class VerifyFlags:
-    """Compare a run's checkpoints with their manifests."""
+    """Compare a run's checkpoints with their manifests.
+
+    Example: trainer verify runs/tiny-001
+    """
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = tyro.MISSING
     """Directory of a run."""

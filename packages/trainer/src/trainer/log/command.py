@@ -15,7 +15,12 @@ from trainer.past_run import conclusion_file, find_past_runs, read_past_run, rea
 
 @dataclass(frozen=True)
 class LogFlags:
-    """Write the experiment log of all runs; `trainer log conclude RUN TEXT` adds to a run."""
+    """Write the experiment log of all runs; `log conclude RUN TEXT` adds to one.
+
+    Example: trainer log --runs runs old-runs --out experiments.md
+
+    Example: trainer log conclude runs/tiny-001 'Muon needs half the steps.'
+    """
 
     runs: tuple[Path, ...] = (Path("runs"),)
     """Directories in which the runs lie."""
@@ -25,11 +30,18 @@ class LogFlags:
 
 @dataclass(frozen=True)
 class ConcludeFlags:
-    """Add a paragraph to what was concluded from a run; it is kept in RUN/conclusion.md."""
+    """Add a paragraph to what was concluded from a run, in RUN/conclusion.md.
+
+    Example: trainer log conclude runs/tiny-001 'Muon needs half the steps.'
+    """
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = tyro.MISSING
     """Directory of a run."""
-    text: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TEXT")] = ""
+    text: Annotated[
+        str,
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="TEXT", help_behavior_hint="(required)"),
+    ] = ""
     """What was found."""
 
 

@@ -15,9 +15,16 @@ from trainer.report.web_page import report_html
 
 @dataclass(frozen=True)
 class ReportFlags:
-    """Compare runs on one page that needs no network, and in pictures for papers."""
+    """Compare runs on one page that needs no network, and in pictures for papers.
 
-    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN...")] = ()
+    Example: trainer report runs/tiny-001 runs/tiny-002
+    """
+
+    runs: Annotated[
+        tuple[Path, ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="RUN...", help_behavior_hint="(required)"),
+    ] = ()
     """Directories of runs."""
     out: Path = Path("report.html")
     """The page; the pictures are called like it: report-steps.png, report-seconds.png."""
