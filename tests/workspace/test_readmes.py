@@ -1,4 +1,4 @@
-"""The first example of every package's README runs as it stands, and is short."""
+"""The examples of every package's README run as they stand, the first ones in a few lines."""
 
 import re
 import subprocess
@@ -9,18 +9,22 @@ import pytest
 from workspace.project import PACKAGES, ROOT
 
 
-def first_example(package: str) -> str:
-    """Return the first Python block of the README of `package`."""
+def examples(package: str) -> list[str]:
+    """Return the Python blocks of the README of `package`."""
     text = (ROOT / "packages" / package / "README.md").read_text()
-    found = re.search(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
     assert found, f"the README of {package} has no Python example"
-    return found.group(1)
+    return found
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_readme_example_runs(package: str, tmp_path: Path) -> None:
-    example = first_example(package)
-    assert len(example.splitlines()) <= 20
+def test_readme_begins_with_a_short_example(package: str) -> None:
+    assert len(examples(package)[0].splitlines()) <= 20
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_readme_examples_run_one_after_the_other(package: str, tmp_path: Path) -> None:
+    example = "\n".join(examples(package))
     finished = subprocess.run(
         [sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, check=False
     )
