@@ -73,11 +73,21 @@ def test_thread_ends_with_the_block() -> None:
 
 def test_error_of_the_thread_reaches_the_step() -> None:
     sequences = slow(num_tokens=10**9)
-    with (
-        Prefetcher(sequences, TOKENS, CPU, first=1) as batches,
-        pytest.raises(ValueError, match="broadcast"),
-    ):
-        batches.next()
+    raised: list[str] = []
+
+    def wait_for_a_batch() -> None:
+        try:
+            batches.next()
+        except ValueError as error:
+            raised.append(str(error))
+
+    with Prefetcher(sequences, TOKENS, CPU, first=1) as batches:
+        # In a thread of its own, since an error that is lost would never end the wait.
+        step = threading.Thread(target=wait_for_a_batch, daemon=True)
+        step.start()
+        step.join(timeout=5)
+    (message,) = raised
+    assert "broadcast" in message
 
 
 @pytest.mark.gpu

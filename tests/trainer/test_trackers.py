@@ -170,7 +170,8 @@ def test_tracker_that_is_not_installed_is_refused_at_once(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert train_command(["--track", "wandb"]) == 2
+    # Without the check it would be the text that is missing, not a training that begins.
+    assert train_command(["--track", "wandb", "--data.corpus", "nowhere.txt"]) == 2
     expected = "train: --track wandb needs a package: uv pip install wandb\n"
     assert capsys.readouterr().err == expected
     assert not list(tmp_path.iterdir())
