@@ -6,6 +6,7 @@ half, computed anew: its window slides by half a context at a time. When a windo
 its own text alone, so a text does not depend on the others of its batch.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -176,13 +177,10 @@ class Decoder:
         return drawn
 
     def _check(self, logits: Float[Tensor, "texts vocab"]) -> None:
-        largest = logits.amax(-1)
-        if bool(largest.isfinite().all()):
-            return
-        place = int((~largest.isfinite()).nonzero()[0])
-        text = self._active[place]
-        raise LogitsError(
-            f"the largest logit of text {text} is {float(largest[place])} after "
-            f"{len(self._windows[text])} tokens: no token can be drawn from that; "
-            f"the model's weights are damaged, or its training diverged"
-        )
+        for text, largest in zip(self._active, logits.amax(-1).tolist(), strict=True):
+            if not math.isfinite(largest):
+                raise LogitsError(
+                    f"the largest logit of text {text} is {largest} after "
+                    f"{len(self._windows[text])} tokens: no token can be drawn from that; "
+                    f"the model's weights are damaged, or its training diverged"
+                )
