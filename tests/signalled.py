@@ -23,7 +23,7 @@ PHASES: dict[str, list[tuple[Any, str, int]]] = {
     # The second part of three of a step, the third part, and the second part of a later one.
     "accumulation": [(TransformerLM, "loss", n) for n in (2, 3, 11)],
     "evaluation": [(evaluation, "gather_windows", n) for n in (1, 2, 4)],
-    "save": [(checkpoints, "save_file", n) for n in (1, 2, 3)],
+    "save": [(checkpoints, "write_tensors", n) for n in (1, 2, 3)],
     "sampling": [(samples, "stream", n) for n in (1, 2, 3)],
 }
 
