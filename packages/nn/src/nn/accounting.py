@@ -110,22 +110,21 @@ def count_activations(
     d_model, d_ff, heads = config.d_model, config.resolved_d_ff, config.num_heads
     kv_heads = config.resolved_num_kv_heads
     d_kv = kv_heads * config.d_head
-    capped = config.logit_soft_cap is not None
     if plain:
         # The products keep q, k and v as they enter them, one per query head; then the averaged
         # values before they are divided and after, and the denominators.
         projections, scores = 5 * d_model, heads * (context + 1)
         # SwiGLU keeps w1 x, its sigmoid, its silu, w3 x and the gated product.
         ffn = (5 if config.ffn == "swiglu" else 3) * d_ff
-        # Of the logits, their exponentials.
-        logits = config.vocab_size * (2 if capped else 1)
+        # Of the logits, their exponentials; of a soft-cap, the tangents.
+        logits = config.vocab_size * (1 if config.logit_soft_cap is None else 2)
     else:
         # Attention keeps q, k, v, the averaged values, and the logarithms of the denominators.
         projections, scores = 2 * (d_model + d_kv), heads
         ffn = 3 * d_ff
         # The loss keeps the gradient of its input, which is counted as the last norm's result;
-        # that of the output projection is counted as a gradient. A soft-cap keeps logits.
-        logits = 2 * config.vocab_size + 1 if capped else 0
+        # that of the output projection is counted as a gradient.
+        logits = 0
     # Besides its input, the stream, a norm keeps the inverse root and the result; the plain one
     # also the result before its gain.
     results = 2 if plain else 1

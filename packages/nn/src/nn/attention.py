@@ -45,13 +45,16 @@ def scaled_dot_product_attention(
     if mask is not None:
         forbidden = torch.zeros_like(mask, dtype=scores.dtype).masked_fill_(~mask, -math.inf)
         scores = scores.add_(forbidden)
-    # Clamped, so that a row of -inf gives exp(-inf - min) = 0 and not exp(-inf + inf).
-    largest = scores.detach().amax(-1, keepdim=True).clamp(min=torch.finfo(scores.dtype).min)
+    largest = scores.detach().amax(-1, keepdim=True)
+    if mask is not None:
+        # So that a row of -inf gives exp(-inf - min) = 0 and not exp(-inf + inf).
+        largest = largest.clamp(min=torch.finfo(scores.dtype).min)
     numerators = scores.sub_(largest).exp_()
-    # Rows of zeros are divided by 1. Not by a clamp at 1: it has no gradient in a row whose sum is
-    # exactly 1, such as that of the first query, which sees one key.
     denominators = numerators.sum(-1, keepdim=True)
-    denominators = denominators.masked_fill(denominators == 0.0, 1.0)
+    if mask is not None:
+        # Rows of zeros are divided by 1. Not by a clamp at 1: it has no gradient in a row whose sum
+        # is exactly 1, such as that of the first query, which sees one key.
+        denominators = denominators.masked_fill(denominators == 0.0, 1.0)
     return ((numerators.to(v.dtype) @ v) / denominators).to(v.dtype)
 
 
@@ -80,9 +83,9 @@ def causal_attention(
         return flash_attention(*(rearrange(t, split) for t in (q, k, v))).reshape(q.shape)
     if q.shape[-2] == 1 and documents is None:
         # The newest token sees every key. Those of a group become queries of the head they share.
-        shared = rearrange(q, "... (kv group) 1 d -> ... kv group d", kv=k.shape[-3])
-        heads = scaled_dot_product_attention(shared, k, v)
-        return rearrange(heads, "... kv group d -> ... (kv group) 1 d")
+        group = q.shape[-3] // k.shape[-3]
+        shared = q.reshape(*k.shape[:-2], group, q.shape[-1])
+        return scaled_dot_product_attention(shared, k, v).reshape(q.shape)
     plain_only = q.shape[-2] > k.shape[-2] or k.shape != v.shape
     if not plain_only and fused_serves(q.device, q.dtype):
         if documents is not None:
@@ -166,12 +169,9 @@ class MultiHeadSelfAttention(Module):
         q, k, v = self.q_proj(x), self.k_proj(x), self.v_proj(x)
         if values is not None:
             v = v + values
-        q = self.q_norm(rearrange(q, "... seq (heads d) -> ... heads seq d", heads=self.num_heads))
-        k, v = (
-            rearrange(t, "... seq (heads d) -> ... heads seq d", heads=self.num_kv_heads)
-            for t in (k, v)
-        )
-        k = self.k_norm(k)
+        q = self.q_norm(_by_head(q, self.num_heads))
+        k = self.k_norm(_by_head(k, self.num_kv_heads))
+        v = _by_head(v, self.num_kv_heads)
         if self.rope is not None:
             start = 0 if cache is None else cache.length
             q, k = self.rope.turn_heads(q, k, positions, start=start)
@@ -184,5 +184,13 @@ class MultiHeadSelfAttention(Module):
             if group > 1:
                 k, v = (repeat(t, "... kv s d -> ... (kv group) s d", group=group) for t in (k, v))
             heads = scaled_dot_product_attention(q, k, v, mask.unsqueeze(-3))
-        output: Tensor = self.output_proj(rearrange(heads, "... heads seq d -> ... seq (heads d)"))
+        output: Tensor = self.output_proj(heads.transpose(-3, -2).flatten(-2))
         return output
+
+
+def _by_head(rows: Tensor, heads: int) -> Tensor:
+    """Rearrange "... seq (heads d) -> ... heads seq d".
+
+    Without einops, whose steps count where a small model writes a token at a time.
+    """
+    return rows.view(*rows.shape[:-1], heads, rows.shape[-1] // heads).transpose(-3, -2)

@@ -77,12 +77,13 @@ class LayerCache:
         values: Float[Tensor, "*batch heads new d_head"],
     ) -> tuple[Float[Tensor, "*batch heads all d_head"], Float[Tensor, "*batch heads all d_head"]]:
         """Write new keys and values behind the old ones and return all, in the dtype of the new."""
-        end = self.length + keys.shape[-2]
+        new = keys.shape[-2]
+        end = self.length + new
         flat = (-1, *keys.shape[-3:])
-        self.keys[:, :, self.length : end] = keys.detach().reshape(flat)
-        self.values[:, :, self.length : end] = values.detach().reshape(flat)
+        self.keys.narrow(-2, self.length, new).copy_(keys.detach().reshape(flat))
+        self.values.narrow(-2, self.length, new).copy_(values.detach().reshape(flat))
         every = (*keys.shape[:-2], end, keys.shape[-1])
         return (
-            self.keys[:, :, :end].view(every).to(keys.dtype),
-            self.values[:, :, :end].view(every).to(values.dtype),
+            self.keys.narrow(-2, 0, end).view(every).to(keys.dtype),
+            self.values.narrow(-2, 0, end).view(every).to(values.dtype),
         )

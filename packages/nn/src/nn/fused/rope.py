@@ -75,7 +75,7 @@ _turn_opaquely.register_autograd(_backward, setup_context=_save)
 def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     wide = torch.promote_types(torch.promote_types(x.dtype, cos.dtype), torch.float32)
     angles = torch.complex(cos.to(wide), sin.to(wide))
-    pairs = x.to(wide).unflatten(-1, (-1, 2))
+    pairs = x.to(wide).view(*x.shape[:-1], x.shape[-1] // 2, 2)
     if not _is_complex_in_memory(pairs):
         pairs = pairs.contiguous()
     return torch.view_as_real(torch.view_as_complex(pairs) * angles).flatten(-2).to(x.dtype)
