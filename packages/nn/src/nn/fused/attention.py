@@ -41,9 +41,10 @@ from contracts import contract
 from nn.documents import document_begins
 
 _LOG2_E = 1.0 / math.log(2.0)
-# Queries of a block, and the scores of one that stay in the cache.
+# Queries of a block, and how many of its scores stay in the cache of each thread. With fewer, threads
+# wait for each other more than they work.
 _QUERIES = 64
-_SCORES = 2**18
+_SCORES = 2**19
 
 _Part = tuple[slice, slice]
 
@@ -194,7 +195,7 @@ def _parts(q: Tensor, k: Tensor) -> Iterator[tuple[_Part, _Part]]:
     """Yield batch elements and heads of `q`, and of `k`, whose blocks of scores fit the cache."""
     batch, heads, queries, _ = q.shape
     group = heads // k.shape[1]
-    at_once = _SCORES // max(1, min(_QUERIES, queries) * k.shape[2])
+    at_once = _SCORES * torch.get_num_threads() // max(1, min(_QUERIES, queries) * k.shape[2])
     if at_once >= heads:
         step = at_once // heads
         for begin in range(0, batch, step):

@@ -36,7 +36,7 @@ from nn.triton_kernels.selection import autocast_dtype
 
 _LOG2_E = 1.0 / math.log(2.0)
 # Numbers worked at once.
-_BLOCK = 2**18
+_BLOCK = 2**19
 
 
 @contract
