@@ -41,10 +41,11 @@ from contracts import contract
 from nn.documents import document_begins
 
 _LOG2_E = 1.0 / math.log(2.0)
-# Queries of a block, and how many of its scores stay in the cache of each thread. With fewer, threads
-# wait for each other more than they work.
+# Queries of a block, and for each thread the heads at a time and the scores at most: with fewer,
+# threads wait for each other, with more, the copies of heads become memory that has to be mapped.
 _QUERIES = 64
-_SCORES = 2**19
+_HEADS = 16
+_SCORES = 2**20
 
 _Part = tuple[slice, slice]
 
@@ -195,7 +196,8 @@ def _parts(q: Tensor, k: Tensor) -> Iterator[tuple[_Part, _Part]]:
     """Yield batch elements and heads of `q`, and of `k`, whose blocks of scores fit the cache."""
     batch, heads, queries, _ = q.shape
     group = heads // k.shape[1]
-    at_once = _SCORES * torch.get_num_threads() // max(1, min(_QUERIES, queries) * k.shape[2])
+    scores = max(1, min(_QUERIES, queries) * k.shape[2])
+    at_once = min(_HEADS, _SCORES // scores) * torch.get_num_threads()
     if at_once >= heads:
         step = at_once // heads
         for begin in range(0, batch, step):
