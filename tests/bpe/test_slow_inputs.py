@@ -59,7 +59,7 @@ def long_merging(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-@pytest.mark.parametrize("engine", ["reference", "kernels"])
+@pytest.mark.parametrize("engine", [pytest.param("reference", marks=pytest.mark.long), "kernels"])
 def test_no_megabyte_takes_5_seconds_or_300_megabytes(long_merging: Path, engine: str) -> None:
     command = [sys.executable, "-c", _TIME_ALL, str(long_merging), engine, json.dumps(_SLOW_INPUTS)]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout

@@ -221,6 +221,7 @@ def rewrite(saved: Path, **changes: torch.Tensor | None) -> None:
     safetensors.torch.save_file(kept, path)
 
 
+@pytest.mark.long
 def test_equal_models_are_equal_files_in_any_process(saved: Path, tmp_path: Path) -> None:
     # The library shuffles its keys anew in every process, so that two alone may agree by chance.
     program = (

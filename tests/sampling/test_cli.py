@@ -246,6 +246,7 @@ def test_ctrl_c_ends_a_text_with_status_130_and_no_traceback(run_directory: Path
     assert b"Traceback" not in err
 
 
+@pytest.mark.long
 def test_closed_pipe_ends_the_command_quietly(run_directory: Path) -> None:
     process = subprocess.Popen(
         [*COMMAND, str(run_directory), "--prompt", "fox", "--max-tokens", "1000000"],
@@ -263,6 +264,7 @@ def test_closed_pipe_ends_the_command_quietly(run_directory: Path) -> None:
     assert err == b""
 
 
+@pytest.mark.long
 def test_terminal_is_asked_for_prompts(run_directory: Path) -> None:
     """Two prompts and Ctrl-D on a pseudo-terminal: two texts, and no escape of the model's own."""
     controller, terminal = pty.openpty()

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from workspace.project import PACKAGES, sources
 
+pytestmark = pytest.mark.long
+
 PROGRAM = """
 import json, sys
 from pathlib import Path
