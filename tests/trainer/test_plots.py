@@ -2,9 +2,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from trainer.plots import plot_curves, smooth
+from trainer.plots import _draw_losses, plot_curves, smooth
 
 
 def rows(count: int) -> list[dict[str, float]]:
@@ -49,3 +50,16 @@ def test_smoothing_takes_noise_away_and_keeps_the_ends() -> None:
     smoothed = smooth(noise, share=0.1)
     assert smoothed[100:-100].std() < noise.std() / 5
     assert (smoothed[0], smoothed[-1]) == pytest.approx((noise[0], noise[-1]))
+
+
+@pytest.mark.parametrize(
+    ("train", "floor", "side"), [(2.0, 0.2, "top"), (0.5, 0.2, "bottom"), (2.0, 0.9, "bottom")]
+)
+def test_last_loss_is_written_where_neither_curve_nor_floor_is(
+    train: float, floor: float, side: str
+) -> None:
+    axes = Figure().subplots()
+    last = {"step": 1, "train_loss": train, "val_loss": 1.0, "learning_rate": 0.1}
+    _draw_losses(axes, [last], floor)
+    (label,) = (text for text in axes.texts if text.get_text() == "1.000")
+    assert label.get_verticalalignment() == side
