@@ -5,6 +5,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from small_run import byte_tokenizer
+
+from bpe.token_file import read_token_file
 
 GIGABYTE = 1 << 30
 SCRIPT = """
@@ -42,3 +45,10 @@ def test_four_gigabytes_of_tokens_are_drawn_from_in_flat_memory(tmp_path: Path) 
     documents, total, megabytes = map(int, found.stdout.split())
     assert (documents, total) == (1, 0)
     assert megabytes < 500
+
+
+def test_token_file_is_mapped_and_not_read(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("hello world " * 11)
+    byte_tokenizer().encode_file(tmp_path / "a.txt", tmp_path / "a.npy")
+    tokens, _ = read_token_file(tmp_path / "a.npy")
+    assert isinstance(tokens, np.memmap)
