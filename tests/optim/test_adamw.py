@@ -116,6 +116,15 @@ def test_transposed_parameter_larger_than_a_block_is_updated(way: dict[str, Any]
     torch.testing.assert_close(params[0], theirs[0], rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("way", [FOREACH, ONE_BY_ONE, FUSED])
+def test_graph_from_before_the_update_is_refused_by_autograd(way: dict[str, Any]) -> None:
+    (weight,) = params = parameters([(3, 5)])
+    loss = weight.square().sum()
+    run(AdamW(params, **way), params, range(1))
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        torch.autograd.backward(loss)
+
+
 def test_parameter_without_gradient_stays_and_has_no_state() -> None:
     params = parameters([(3,), (5,)])
     before = params[1].detach().clone()

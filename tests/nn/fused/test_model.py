@@ -9,6 +9,7 @@ import torch
 from kernel_accuracy import relative_error
 from torch.utils.checkpoint import checkpoint
 
+import nn.triton_kernels.selection
 from nn import ModelConfig, TransformerLM
 from nn.triton_kernels.selection import fused_serves
 
@@ -31,6 +32,13 @@ def build(**choices: Any) -> TransformerLM:
     shape = {"vocab_size": 53, "context_length": 71, "d_model": 12, "num_layers": 2, "d_ff": 7}
     config = ModelConfig(**{"num_heads": 3, **shape, **choices})
     return TransformerLM(config, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(params=["MKL", "oneDNN"])
+def products(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have all products done by the one, and then by the other; they are shared out by size."""
+    if request.param == "oneDNN":
+        monkeypatch.setattr(nn.triton_kernels.selection, "_LARGE_WEIGHT", 1)
 
 
 def draw_ids(*shape: int) -> torch.Tensor:
@@ -76,6 +84,7 @@ def test_reference_brings_functions_that_can_be_differentiated_twice(
     assert ("differentiate twice" in finished.stderr) != works
 
 
+@pytest.mark.usefixtures("products")
 @pytest.mark.parametrize(
     "choices",
     [{}, {"num_kv_heads": 1, "qk_norm": True}, {"norm_placement": "post", "position": "none"}],
@@ -94,6 +103,7 @@ def test_loss_and_gradients_of_a_model_equal_the_plain_ones(choices: dict[str, A
         assert relative_error(gradient, expected) < 1e-5, name
 
 
+@pytest.mark.usefixtures("products")
 def test_two_steps_from_one_seed_give_the_same_bits() -> None:
     def gradients() -> list[torch.Tensor]:
         model = build()
@@ -104,6 +114,7 @@ def test_two_steps_from_one_seed_give_the_same_bits() -> None:
         assert torch.equal(first, second)
 
 
+@pytest.mark.usefixtures("products")
 def test_the_whole_loss_compiles_in_one_graph() -> None:
     model = build()
     ids, targets = draw_ids(2, 13), draw_ids(2, 13)
@@ -115,6 +126,7 @@ def test_the_whole_loss_compiles_in_one_graph() -> None:
         assert relative_error(one, other.double()) < 1e-5
 
 
+@pytest.mark.usefixtures("products")
 def test_checkpointed_blocks_give_the_same_gradients() -> None:
     model = build()
     x = torch.randn(2, 13, 12, requires_grad=True)

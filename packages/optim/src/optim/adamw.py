@@ -178,10 +178,15 @@ def _update_in_one_pass(
     numbers = [1 - beta1, beta2, 1 - beta2, eps * root_correction2, 1 - lr * weight_decay, rate]
     # In a tensor, as the compiler takes a number for a constant.
     settings = rows[0][2].new_tensor(numbers)
-    for row in rows:
-        # As vectors: of all shapes, the compiler has to know one.
-        flat = all(tensor.is_contiguous() for tensor in row)
-        _compiled_pass()(*(tensor.view(-1) if flat else tensor for tensor in row), settings)
+    # The largest first: from the first it sees, the compiler tells whether threads are worth it.
+    for row in sorted(rows, key=lambda row: row[0].numel(), reverse=True):
+        if all(tensor.is_contiguous() for tensor in row):
+            # As vectors that are nobody's views: of all kinds, the compiler has to know one.
+            _compiled_pass()(*(tensor.view(-1).data for tensor in row), settings)
+            # Of what is done to `data`, autograd hears nothing.
+            torch.autograd.graph.increment_version(row[0])
+        else:
+            _compiled_pass()(*row, settings)
 
 
 @cache

@@ -8,14 +8,14 @@ For one of N tokens with logits z over the vocabulary, target y and L = log sum_
 From logits, L is kept, one number a token, and the backward pass forms dz in one new array.
 
 From hidden states h, with z = W h, dz follows from z as soon as L is known: nothing waits for the
-backward pass. Tokens come in slices that share one buffer,
+backward pass. Tokens come in slices,
 
     h (T, d) --product--> z (T, V) --in place--> dz --product--> dh (T, d)
                                                  dz --product--> added to dW (V, d)
 
-so that one slice of the logits exists at a time, and no pages of fresh memory have to be mapped
-for each of three arrays of N x V. The backward pass multiplies by the loss's gradient, and no more.
-A soft-cap c makes of z the logits c tanh(z / c), and multiplies dz by the slope 1 - tanh(z / c)^2.
+so that one slice of the logits exists at a time, and takes the memory of the one before. The
+backward pass multiplies by the loss's gradient, and no more. A soft-cap c makes of z the logits
+c tanh(z / c), and multiplies dz by the slope 1 - tanh(z / c)^2.
 
 Powers are taken to base 2: 2^x costs a third of e^x. Inside a slice, a few rows are worked at a
 time, so that the passes over them find them in the cache.
@@ -32,6 +32,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from contracts import contract
+from nn.linear import linear
 from nn.triton_kernels.selection import autocast_dtype
 
 _LOG2_E = 1.0 / math.log(2.0)
@@ -55,7 +56,7 @@ def cpu_linear_cross_entropy(
     targets: Int[Tensor, "*batch"],
     *,
     soft_cap: float | None = None,
-    slice_bytes: int = 2**25,
+    slice_bytes: int = 2**24,
 ) -> Float[Tensor, ""]:
     """Compute `linear_cross_entropy` of targets that are known to lie in the vocabulary.
 
@@ -146,13 +147,12 @@ def _evaluate(
     losses = _new_losses(hidden)
     grad_hidden, grad_weight = _new_gradients(hidden, weight, differentiable)
     share = 1.0 / max(1, hidden.shape[0])
-    buffer = hidden.new_empty(min(tokens, hidden.shape[0]), weight.shape[0])
     # Autocast has had its say in the caller.
     with torch.autocast(hidden.device.type, enabled=False):
         for begin in range(0, hidden.shape[0], tokens):
             part = slice(begin, begin + tokens)
             h, y = hidden[part], targets[part]
-            z = torch.mm(h, weight.T, out=buffer[: h.shape[0]])
+            z = linear(h, weight)
             for rows in _blocks(z):
                 powers = z[rows].to(losses.dtype)
                 slope = None if soft_cap is None else _bend(powers, soft_cap)
@@ -161,13 +161,13 @@ def _evaluate(
                     powers.mul_(share / totals)
                     gradient = _subtract_at(powers, y[rows], share)
                     z[rows] = gradient if slope is None else gradient.mul_(slope)
-            if not differentiable:
-                continue
-            torch.mm(z, weight, out=grad_hidden[part])
-            if z.dtype == grad_weight.dtype:
-                grad_weight.addmm_(z.T, h, beta=0.0 if begin == 0 else 1.0)
-            else:
-                grad_weight += z.T @ h
+            if differentiable:
+                grad_hidden[part] = linear(z, weight.T)
+                if z.dtype == grad_weight.dtype:
+                    grad_weight.addmm_(z.T, h, beta=0.0 if begin == 0 else 1.0)
+                else:
+                    grad_weight += z.T @ h
+            del z, powers
     return losses.mean(), grad_hidden, grad_weight
 
 

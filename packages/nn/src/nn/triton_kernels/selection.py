@@ -22,6 +22,11 @@ Setting = Literal["auto", "all", "reference"]
 D_HEADS = range(16, 129)
 # A wider row does not fit in the registers of one program.
 MAX_NORMED = 16_384
+# Multiplications from which on oneDNN takes less time than MKL, with what a call costs.
+_LARGE_PRODUCT = 2**24
+# Numbers of a weight from which on it does for any number of rows, as where a text is written a
+# token at a time: the time goes into reading the weight, and MKL reads it at half the speed.
+_LARGE_WEIGHT = 2**18
 DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 
 
@@ -34,6 +39,9 @@ def read_setting(text: str) -> Setting:
 
 SETTING = read_setting(os.environ.get("NN_KERNELS", "auto"))
 _INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+_HAS_ONEDNN: bool = torch.backends.mkldnn.is_available() and hasattr(  # type: ignore[no-untyped-call]
+    torch.ops.mkldnn, "_linear_pointwise"
+)
 _INSTALLED = find_spec("triton") is not None
 
 
@@ -52,6 +60,15 @@ def fused_serves(device: torch.device, dtype: torch.dtype, *, fusible: bool = Fa
     if SETTING == "reference" or device.type != "cpu" or dtype not in DTYPES:
         return False
     return _not_left_to_the_compiler(fusible)
+
+
+def onednn_serves(device: torch.device, dtype: torch.dtype, *, rows: int, weights: int) -> bool:
+    """Tell whether `onednn_linear` takes `rows` by a matrix of `weights` numbers."""
+    if SETTING == "reference" or device.type != "cpu" or dtype != torch.float32:
+        return False
+    if not _HAS_ONEDNN or torch.is_autocast_enabled("cpu") or rows == 0:
+        return False
+    return weights >= _LARGE_WEIGHT or rows * weights >= _LARGE_PRODUCT
 
 
 def attention_serves(device: torch.device, dtype: torch.dtype, *, d_k: int, d_v: int) -> bool:
