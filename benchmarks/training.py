@@ -3,12 +3,12 @@
     uv run --group bench benchmarks/training.py
 
 takes almost half an hour: three sizes of the model, 2,048 tokens a step in sequences of 128, 256
-and 1,024. Contenders take their steps in turn, A B C A B C, in one process, so that a machine that
-slows down slows all; peak memory is that of a process for each. What matters most comes first, and
-after every table the page benchmarks/results/training.md is written anew with all that there is.
-`--quick` takes the 1M model at one length, does not compile, and writes nothing. `--only SIZE`
-keeps one size. `--processor-time` is for a machine that others use too: one thread, and its own
-time instead of the clock's.
+and 1,024. Each contender is a process of its own, as within one they would live on each other's
+memory; they take their steps in turn, A B C A B C, so that a machine that slows down slows all.
+What matters most comes first, and after every table the page benchmarks/results/training.md is
+written anew with all that there is. `--quick` takes the 1M model at one length, does not compile,
+and writes nothing. `--only SIZE` keeps one size. `--processor-time` is for a machine that others
+use too: one thread, and its own time instead of the clock's.
 """
 
 import argparse
@@ -21,6 +21,7 @@ import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from training_models import CONTENDERS, SIZES
@@ -31,18 +32,56 @@ TOKENS = 2048
 CONTEXTS = (256, 1024, 128)
 # A step of the larger takes seconds.
 ROUNDS = {"17M": 7, "1M": 25, "50M": 3}
-# Where every contender is compiled, and where memory is measured: both would take minutes more.
+# Where every contender is compiled, which takes minutes.
 ALL_COMPILED = {("17M", 256)}
-MEMORY = {("17M", 256)}
+# Seconds in which the threads of the process that had its turn stop waiting for more work.
+PAUSE = 0.02
+
+
+class Contestant:
+    """A process that takes a step when told to."""
+
+    def __init__(self, name: str, command: list[str]) -> None:
+        self.name = name
+        self.seconds: list[float] = []
+        self.process = subprocess.Popen(
+            [*command, "--contender", name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.ready = self._answer() == "ready"
+        print(f"  {name}: {'ready' if self.ready else 'failed'}", flush=True)
+
+    def step(self) -> None:
+        """Have a step taken and note its seconds."""
+        assert self.process.stdin is not None
+        print("step", file=self.process.stdin, flush=True)
+        self.seconds.append(float(self._answer()))
+        time.sleep(PAUSE)
+
+    def end(self) -> float:
+        """End the process; return the memory it needed in bytes."""
+        peak, _ = self.process.communicate()
+        return float(peak)
+
+    def _answer(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+
+def work_command(work: str, options: argparse.Namespace, *arguments: str) -> list[str]:
+    """Return the command for something that training_work.py does."""
+    command = [sys.executable, str(HERE / "training_work.py"), work, *arguments]
+    if options.processor_time:
+        command.append("--processor-time")
+    print(f"{time.strftime('%H:%M:%S')} {work} {' '.join(arguments)}", flush=True)
+    return command
 
 
 def run_child(work: str, options: argparse.Namespace, rounds: int, *arguments: str) -> Any:
     """Run training_work.py in a fresh process; return what it found, or nothing if it failed."""
-    command = [sys.executable, str(HERE / "training_work.py"), work, *arguments]
-    command += ["--rounds", str(rounds)]
-    if options.processor_time:
-        command.append("--processor-time")
-    print(f"{time.strftime('%H:%M:%S')} {work} {' '.join(arguments)}", flush=True)
+    command = work_command(work, options, *arguments, "--rounds", str(rounds))
     finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if finished.returncode != 0:
         print(f"{' '.join(command[1:])} ended with status {finished.returncode}", file=sys.stderr)
@@ -63,7 +102,13 @@ def measure_steps(
     batch_size = str(TOKENS // context)
     place = ("--size", size, "--context", str(context), "--batch-size", batch_size)
     rounds = options.rounds or ROUNDS[size]
-    seconds = run_child("speed", options, rounds, *place, "--contenders", *names)
+    command = work_command("steps", options, *place)
+    contestants = [each for name in names if (each := Contestant(name, command)).ready]
+    for _ in range(rounds):
+        for each in contestants:
+            each.step()
+    seconds = {each.name: median(each.seconds) for each in contestants}
+    peaks = {each.name: each.end() for each in contestants}
     print({name: round(TOKENS / found) for name, found in seconds.items()}, flush=True)
     rows = [
         f"### {size}, context {context}, batch {batch_size}: medians of {rounds} rounds",
@@ -76,11 +121,7 @@ def measure_steps(
             f"{seconds[peer] / seconds[name]:.2f}" if peer in seconds else "-"
             for peer in ("torch layers, eager", "torch layers, compiled")
         ]
-        peak = "-"
-        if (size, context) in MEMORY:
-            memory = run_child("memory", options, rounds, *place, "--contenders", name)
-            if memory:
-                peak = f"{(memory['peak'] - memory['before']) / 1e6:,.0f}"
+        peak = f"{peaks[name] / 1e6:,.0f}"
         rows.append(f"| {name} | {TOKENS / seconds[name]:,.0f} | {' | '.join(ratios)} | {peak} |")
     return [*rows, ""], seconds
 
@@ -119,10 +160,11 @@ def describe(options: argparse.Namespace) -> list[str]:
         "# Training on a CPU",
         "",
         f"{datetime.date.today()}, {processor()}, Python {platform.python_version()}, {versions};",
-        f"float32, {clock}; rounds in turn. A step is forward, backward, clipping and AdamW on",
-        "2,048 tokens. The others take torch's fused AdamW, ours its own, fused where the rest is",
-        "compiled. Peak memory is what a process of its own needs beyond its imports. GPT-2 is set",
-        "up as in nanoGPT (which is no package), with a feed-forward network of 4 d_model.",
+        f"float32, {clock}; each a process of its own, rounds in turn. A step is forward,",
+        "backward, clipping and AdamW on 2,048 tokens. The others take torch's fused AdamW, ours",
+        "its own, fused where the rest is compiled. Peak memory is what the process needs beyond",
+        "its imports. GPT-2 is set up as in nanoGPT (which is no package), with a feed-forward",
+        "network of 4 d_model.",
         "",
     ]
 

@@ -1,7 +1,6 @@
 """What `training.py` has measured in fresh processes; prints one line of JSON.
 
-speed      whole steps of several contenders in turn, round after round
-memory     a few steps of one contender, and the peak of its process
+steps      whole steps of one contender, one for each line that comes, and at the end its peak
 optimizer  the update alone, on the weights of the 17M model
 functions  each function forward and backward, ours and torch's
 """
@@ -67,28 +66,28 @@ def shape(options: argparse.Namespace) -> ModelConfig:
     return replace(training_models.SIZES[options.size], context_length=options.context)
 
 
-def speed(options: argparse.Namespace, clock: Callable[[], float]) -> dict[str, float]:
-    """Return the seconds of a step for each contender."""
+def steps(options: argparse.Namespace, clock: Callable[[], float]) -> float:
+    """Print the seconds of a step for each line that comes; return the memory needed, in bytes.
+
+    That is the peak of this process, without what it had before there was a model.
+    """
     config = shape(options)
     batch = training_models.draw_batch(config, options.batch_size)
-
-    def stepper(name: str) -> Callable[[], Any]:
-        contender = training_models.build(name, config)
-        return lambda: contender.step(*batch)
-
-    return in_turn({name: stepper(name) for name in options.contenders}, options.rounds, clock)
-
-
-def memory(options: argparse.Namespace) -> dict[str, float]:
-    """Return the peak of this process in bytes, and what it had before there was a model."""
-    config = shape(options)
-    batch = training_models.draw_batch(config, options.batch_size)
-    (name,) = options.contenders
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    contender = training_models.build(name, config)
+    before = peak_memory()
+    contender = training_models.build(options.contender, config)
     for _ in range(WARM_UP + 1):
         contender.step(*batch)
-    return {"before": before, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        begun = clock()
+        contender.step(*batch)
+        print(clock() - begun, flush=True)
+    return peak_memory() - before
+
+
+def peak_memory() -> float:
+    """Return the most memory that this process has had, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
 
 
 def optimizer(options: argparse.Namespace, clock: Callable[[], float]) -> dict[str, float]:
@@ -187,12 +186,12 @@ def functions(
 def main() -> None:
     """Read what to measure from the command line and print it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("work", choices=("speed", "memory", "optimizer", "functions"))
+    parser.add_argument("work", choices=("steps", "optimizer", "functions"))
     parser.add_argument("--size", choices=training_models.SIZES, default="17M")
     parser.add_argument("--context", type=int, default=256)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--contenders", nargs="*", default=[])
+    parser.add_argument("--contender", choices=training_models.CONTENDERS)
     parser.add_argument("--processor-time", action="store_true")
     options = parser.parse_args()
     clock = time.perf_counter
@@ -200,8 +199,7 @@ def main() -> None:
         torch.set_num_threads(1)
         clock = time.thread_time
     works: dict[str, Callable[[], Any]] = {
-        "speed": lambda: speed(options, clock),
-        "memory": lambda: memory(options),
+        "steps": lambda: steps(options, clock),
         "optimizer": lambda: optimizer(options, clock),
         "functions": lambda: functions(options, clock),
     }
