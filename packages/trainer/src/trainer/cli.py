@@ -8,7 +8,6 @@ where an error came from.
 What needs torch is imported late, so that a terminal says at once that something is happening.
 """
 
-import ctypes
 import dataclasses
 import logging
 import os
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
     from trainer.config import TrainConfig
     from trainer.distributed import ProcessTeam
 
-# Of mallopt, in glibc's malloc.h.
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-
 TRAIN_HELP = """Train a language model: from raw text to a model one can talk to.
 
   train                                 little stories, two minutes on a CPU
@@ -47,7 +43,6 @@ The defaults below are those of the preset, tiny unless one is named.
 def train_command(arguments: Sequence[str] | None = None) -> int:
     """Run `train [PRESET] [--config FILE.toml] [--flag value ...]`; return the exit status."""
     sleep_between_parallel_regions()
-    keep_freed_memory()
     given = list(sys.argv[1:] if arguments is None else arguments)
     return guarded("train", lambda: train(given))
 
@@ -80,22 +75,6 @@ def sleep_between_parallel_regions() -> None:
     times as slow. OpenMP reads the variable when torch is imported.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-
-def keep_freed_memory() -> None:
-    """Have the C library keep what a step frees, as the next one wants it again.
-
-    glibc hands it back to the system at the end of each step, and the next waits for pages to be
-    found and cleared: 3 to 5 percent of the time at 17 million parameters. Other libraries have no
-    such knob.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return
-    # The first switches off that glibc moves the second by itself; 32 MB is the most it takes.
-    mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-    mallopt(M_MMAP_THRESHOLD, 2**25)
 
 
 def train(arguments: Sequence[str]) -> None:
