@@ -1,9 +1,9 @@
 """Which function does the work: the plain one, `nn.fused`, or a Triton kernel. The only place.
 
-On the CPU it is `nn.fused`. Triton kernels run on NVIDIA devices of compute capability 8.0 (Ampere)
-or later, where Triton is installed; this module needs no Triton to import. Whatever neither takes,
-such as float64, a mask or another device, is left to the plain functions. The environment variable
-NN_KERNELS, read once, narrows or widens that:
+On the CPU it is `nn.fused`; for products, only large ones of float32. Triton kernels run on NVIDIA
+devices of compute capability 8.0 (Ampere) or later, where Triton is installed; this module needs no
+Triton to import. Whatever neither takes, such as float64, a mask or another device, is left to the
+plain functions. The environment variable NN_KERNELS, read once, narrows or widens that:
 
     auto        (default) attention and loss always; norms, gates and, on a GPU, rotations in eager
                 mode only, as `torch.compile` fuses those with their neighbours
