@@ -3,9 +3,11 @@
 import pytest
 import torch
 from kernel_accuracy import assert_exact
+from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
 
 import nn.fused.cross_entropy as fused
-from nn import cross_entropy, linear_cross_entropy
+from nn import cross_entropy, linear, linear_cross_entropy
 from nn.fused.cross_entropy import cpu_cross_entropy, cpu_linear_cross_entropy
 
 
@@ -82,3 +84,23 @@ def test_a_slice_of_no_bytes_is_refused() -> None:
         cpu_linear_cross_entropy(
             torch.zeros(3, 5), torch.zeros(7, 5), torch.zeros(3).long(), slice_bytes=0
         )
+
+
+@pytest.mark.parametrize("soft_cap", [None, 3.0])
+def test_one_slice_of_the_logits_exists_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, soft_cap: float | None
+) -> None:
+    slices: list[StorageWeakRef] = []
+
+    def watch(x: Tensor, weight: Tensor) -> Tensor:
+        y = linear(x, weight)
+        if y.shape[-1] == 7:  # logits
+            assert all(each.expired() for each in slices)
+            slices.append(StorageWeakRef(y.untyped_storage()))
+        return y
+
+    monkeypatch.setattr("nn.fused.cross_entropy.linear", watch)
+    hidden, weight = torch.randn(3, 5, requires_grad=True), torch.randn(7, 5, requires_grad=True)
+    targets = torch.tensor([1, 0, 6])
+    cpu_linear_cross_entropy(hidden, weight, targets, soft_cap=soft_cap, slice_bytes=1)
+    assert len(slices) == 3

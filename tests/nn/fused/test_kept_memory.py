@@ -19,11 +19,12 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults) * resource.g
 """
 # What glibc begins with: a user who wants it so gets it.
 TURNED = {"MALLOC_TRIM_THRESHOLD_": "131072"}
+TUNED = {"GLIBC_TUNABLES": "glibc.malloc.trim_threshold=131072"}
 
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc's")
 
 
-@pytest.mark.parametrize(("environment", "kept"), [({}, True), (TURNED, False)])
+@pytest.mark.parametrize(("environment", "kept"), [({}, True), (TURNED, False), (TUNED, False)])
 def test_a_step_finds_its_memory_again(environment: dict[str, str], kept: bool) -> None:
     finished = subprocess.run(
         [sys.executable, "-c", FAULTS],

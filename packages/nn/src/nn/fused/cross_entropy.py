@@ -153,22 +153,32 @@ def _evaluate(
             part = slice(begin, begin + tokens)
             h, y = hidden[part], targets[part]
             z = linear(h, weight)
-            for rows in _blocks(z):
-                powers = z[rows].to(losses.dtype)
-                slope = None if soft_cap is None else _bend(powers, soft_cap)
-                losses[part][rows], _, totals = _measure(powers, y[rows])
-                if differentiable:
-                    powers.mul_(share / totals)
-                    gradient = _subtract_at(powers, y[rows], share)
-                    z[rows] = gradient if slope is None else gradient.mul_(slope)
+            losses[part] = _read_losses(z, y, soft_cap, share if differentiable else None)
             if differentiable:
                 grad_hidden[part] = linear(z, weight.T)
                 if z.dtype == grad_weight.dtype:
                     grad_weight.addmm_(z.T, h, beta=0.0 if begin == 0 else 1.0)
                 else:
                     grad_weight += z.T @ h
-            del z, powers
+            del z  # before the next slice asks for memory
     return losses.mean(), grad_hidden, grad_weight
+
+
+def _read_losses(z: Tensor, targets: Tensor, soft_cap: float | None, share: float | None) -> Tensor:
+    """Return the losses of a slice; `z` becomes its gradient, in which each token has a `share`.
+
+    Without a `share` no gradient is wanted, and `z` becomes nothing in particular.
+    """
+    losses = _new_losses(z)
+    for rows in _blocks(z):
+        powers = z[rows].to(losses.dtype)
+        slope = None if soft_cap is None else _bend(powers, soft_cap)
+        losses[rows], _, totals = _measure(powers, targets[rows])
+        if share is not None:
+            powers.mul_(share / totals)
+            gradient = _subtract_at(powers, targets[rows], share)
+            z[rows] = gradient if slope is None else gradient.mul_(slope)
+    return losses
 
 
 def _bend(z: Tensor, cap: float) -> Tensor:

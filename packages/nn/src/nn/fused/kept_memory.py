@@ -15,7 +15,8 @@ def keep_freed_memory() -> None:
     pages to be found and cleared: for 3 to 10 percent of its time. Other C libraries have no such
     knob, and whoever has turned it in the environment is left alone.
     """
-    if any(name in os.environ for name in ENVIRONMENT):
+    tunables = os.environ.get("GLIBC_TUNABLES", "")
+    if "glibc.malloc" in tunables or any(name in os.environ for name in ENVIRONMENT):
         return
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -14,6 +14,7 @@ So dW stays with MKL: oneDNN wants the rows of its first factor without gaps, th
 them, and the copy eats the gain. A shape that is new costs oneDNN half a millisecond, once.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -49,6 +50,18 @@ def _save(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
     ctx.save_for_backward(*inputs)
 
 
+def _differentiate(
+    product: Callable[[Tensor, Tensor], Tensor], ctx: Any, grad_y: Tensor
+) -> tuple[Tensor | None, Tensor | None]:
+    """Return dx, by a `product` that has gradients itself, and dW."""
+    x, weight = ctx.saved_tensors
+    wants_x, wants_weight = ctx.needs_input_grad
+    return (
+        product(grad_y, weight.T) if wants_x else None,
+        grad_y.T @ x if wants_weight else None,
+    )
+
+
 class _Linear(Function):
     setup_context = staticmethod(_save)
 
@@ -58,12 +71,7 @@ class _Linear(Function):
 
     @staticmethod
     def backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        x, weight = ctx.saved_tensors
-        wants_x, wants_weight = ctx.needs_input_grad
-        return (
-            _Linear.apply(grad_y, weight.T) if wants_x else None,
-            grad_y.T @ x if wants_weight else None,
-        )
+        return _differentiate(_Linear.apply, ctx, grad_y)
 
     @staticmethod
     def vmap(
@@ -87,13 +95,6 @@ def _(a: Tensor, b: Tensor) -> Tensor:
     return a.new_empty(a.shape[0], b.shape[0])
 
 
-def _backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, Tensor | None]:
-    x, weight = ctx.saved_tensors
-    wants_x, wants_weight = ctx.needs_input_grad
-    return (
-        _multiply_opaquely(grad_y, weight.T) if wants_x else None,
-        grad_y.T @ x if wants_weight else None,
-    )
-
-
-_multiply_opaquely.register_autograd(_backward, setup_context=_save)
+_multiply_opaquely.register_autograd(
+    lambda ctx, grad_y: _differentiate(_multiply_opaquely, ctx, grad_y), setup_context=_save
+)
