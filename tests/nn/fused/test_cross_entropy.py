@@ -1,3 +1,4 @@
+# mypy: disable-error-code="no-untyped-call"
 """Slices and edges of the loss for speed."""
 
 import pytest
