@@ -157,7 +157,7 @@ def _evaluate(
             if differentiable:
                 grad_hidden[part] = linear(z, weight.T)
                 if z.dtype == grad_weight.dtype:
-                    grad_weight.addmm_(z.T, h, beta=0.0 if begin == 0 else 1.0)
+                    grad_weight.addmm_(z.T, h)
                 else:
                     grad_weight += z.T @ h
             del z  # before the next slice asks for memory
