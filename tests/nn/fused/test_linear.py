@@ -39,9 +39,12 @@ def few_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_gradient_of_many_rows_is_that_of_a_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[int] = []
     as_images = fused._as_images
-    monkeypatch.setattr(
-        fused, "_as_images", lambda rows: taken.append(len(rows)) or as_images(rows)
-    )
+
+    def watch(rows: Tensor) -> Tensor:
+        taken.append(len(rows))
+        return as_images(rows)
+
+    monkeypatch.setattr(fused, "_as_images", watch)
     for rows in (384, 511, 512, 640):
         gradients(by_onednn, torch.randn(rows, 3), torch.randn(2, 3, requires_grad=True))
     assert taken == [512, 512, 640, 640]
