@@ -143,6 +143,11 @@ def test_other_dtypes_and_devices_are_left_to_torch(choices: dict[str, Any]) -> 
     assert not serves(**choices)
 
 
+def test_factors_of_two_dtypes_are_refused() -> None:
+    with pytest.raises(RuntimeError, match="same dtype"):
+        linear(torch.zeros(1, 512), torch.zeros(LARGE, dtype=torch.bfloat16))
+
+
 def test_autocast_is_left_to_torch() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         assert not serves()
