@@ -11,6 +11,19 @@ if TYPE_CHECKING:
     from trainer.single_file import load_checkpoint as load_checkpoint
     from trainer.single_file import save_checkpoint as save_checkpoint
 
+__all__ = [
+    "PRESETS",
+    "SequenceSampler",
+    "TrainConfig",
+    "get_batch",
+    "load_checkpoint",
+    "save_checkpoint",
+]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
 
 def __getattr__(name: str) -> Any:
     # Names are imported when they are asked for: torch takes seconds, and the commands have
