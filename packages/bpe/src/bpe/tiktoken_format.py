@@ -59,7 +59,9 @@ def read_tiktoken_file(
         )
     except VocabularyError as error:
         line = f", line {lines[error.token_id]}" if error.token_id in lines else ""
-        raise VocabularyError(f"{path}{line}: {error}") from None
+        gap = None if error.token_id in vocab else error.token_id
+        hint = f"; `bpe convert --special-token TEXT={gap}` gives it to a special token"
+        raise VocabularyError(f"{path}{line}: {error}{'' if gap is None else hint}") from None
 
 
 def recover_merges(
