@@ -1,6 +1,7 @@
-"""Settings shared by every test: hypothesis profiles, and how the threads of torch wait."""
+"""Settings shared by every test: hypothesis profiles, bytecode, and how the threads of torch wait."""
 
 import os
+import sys
 
 from hypothesis import HealthCheck, settings
 
@@ -13,3 +14,7 @@ settings.register_profile(
 # The same examples on every machine: a red run can be repeated.
 settings.register_profile("ci", settings.get_profile("people"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "people")
+
+# Without the bytecode of torch each of many children would compile it anew, in seconds. Children
+# only read it where PYTHONDONTWRITEBYTECODE is set: one that may write little leaves half a file.
+sys.dont_write_bytecode = False
