@@ -18,6 +18,8 @@ def run_in_interpreter(selection: str) -> str:
             "-m",
             "pytest",
             "-q",
+            # Two more processes would take longer to start than the tests take.
+            "--numprocesses=0",
             "-m",
             selection,
             "-p",
