@@ -1,4 +1,4 @@
-"""Settings shared by every test: hypothesis profiles, bytecode, and how the threads of torch wait."""
+"""Settings shared by every test: hypothesis profiles, bytecode, how the threads of torch wait."""
 
 import os
 import sys
