@@ -4,17 +4,14 @@
     dx = dy W           dW = dy^T x
 
 PyTorch brings both libraries, and gives products of float32 to MKL, which is written for Intel's
-CPUs. On two cores of an AMD EPYC (Zen 4), with 2,048 rows, in GFLOP/s by MKL and by oneDNN:
+CPUs. On one core of an AMD EPYC (Zen 4), with 2,048 rows, in GFLOP/s by MKL and by oneDNN:
 
     d_in x d_out        y           dx          dW
-    512 x 512           201  219    201  220    191  205
-    512 x 1,344         203  220    201  220    202  205
-    1,344 x 512         197  216    196  220    193  204
+    512 x 512           99   109    100  110     98   98
+    512 x 1,344        101   109    100  109    102   96
 
-oneDNN wants the rows of a first factor without gaps, and those of dy^T have them. So dW is found as
-the gradient of a convolution whose kernel is one point: x and dy are images, a pixel to each row
-and a channel to each column, and lie in memory as images may. A shape that is new costs oneDNN one
-millisecond, once.
+So dW stays with MKL: oneDNN wants the rows of its first factor without gaps, those of dy^T have
+them, and the copy eats the gain. A shape that is new costs oneDNN half a millisecond, once.
 """
 
 from collections.abc import Callable
@@ -26,10 +23,6 @@ from torch import Tensor
 from torch.autograd import Function
 
 from contracts import contract
-
-# Of an image. Threads share images, and with fewer than four, or smaller ones, MKL takes less time.
-_PIXELS = 128
-_IMAGES = 4
 
 
 @contract
@@ -65,25 +58,8 @@ def _differentiate(
     wants_x, wants_weight = ctx.needs_input_grad
     return (
         product(grad_y, weight.T) if wants_x else None,
-        _sum_outer_products(grad_y, x) if wants_weight else None,
+        grad_y.T @ x if wants_weight else None,
     )
-
-
-def _sum_outer_products(a: Tensor, b: Tensor) -> Tensor:
-    """Return a^T b for a (K, M) and b (K, N), by operations that have gradients themselves."""
-    if a.shape[0] % _PIXELS != 0 or a.shape[0] < _IMAGES * _PIXELS:
-        return a.T @ b
-    images_a, images_b = (_as_images(rows) for rows in (a, b))
-    kernel = a.new_empty(a.shape[1], b.shape[1], 1, 1)  # of which no more than the shape is read
-    stride, padding, dilation, wanted = [1, 1], [0, 0], [1, 1], [False, True, False]
-    product: Tensor = torch.ops.aten.convolution_backward(
-        images_a, images_b, kernel, None, stride, padding, dilation, False, [0, 0], 1, wanted
-    )[1]
-    return product.flatten(1)
-
-
-def _as_images(rows: Tensor) -> Tensor:
-    return rows.reshape(-1, _PIXELS, 1, rows.shape[1]).permute(0, 3, 1, 2)
 
 
 class _Linear(Function):
