@@ -27,6 +27,33 @@ def test_slices_change_nothing(
     )
 
 
+@pytest.mark.parametrize(
+    ("tokens", "at_most", "slices"),
+    [
+        (2048, 524, [512] * 4),
+        (2048, 104, [104] * 19 + [72]),  # sixteens are too many
+        (100, 33, [32] * 3 + [4]),
+        (17, 16, [16, 1]),
+        (5, 1000, [5]),
+        (3, 0, [1] * 3),  # one token's logits are more than may be kept
+        (0, 7, []),
+    ],
+)
+def test_slices_are_even(tokens: int, at_most: int, slices: list[int]) -> None:
+    step = fused._even_slice(tokens, at_most)
+    assert [min(step, tokens - begin) for begin in range(0, tokens, step)] == slices
+
+
+def test_no_tokens_have_gradients_of_zero() -> None:
+    hidden = torch.empty(0, 5, requires_grad=True)
+    weight = torch.randn(11, 5, requires_grad=True)
+    torch.empty(2**8).fill_(3.0)  # leaves what the gradient may find in its memory
+    cpu_linear_cross_entropy(hidden, weight, torch.empty(0, dtype=torch.int64)).backward()
+    assert weight.grad is not None
+    assert hidden.grad is not None
+    assert torch.equal(weight.grad, torch.zeros(11, 5))
+
+
 def test_a_gradient_of_the_loss_other_than_one_scales_the_others() -> None:
     hidden, weight = torch.randn(7, 5, requires_grad=True), torch.randn(11, 5, requires_grad=True)
     loss = cpu_linear_cross_entropy(hidden, weight, torch.arange(7))

@@ -56,7 +56,7 @@ def cpu_linear_cross_entropy(
     targets: Int[Tensor, "*batch"],
     *,
     soft_cap: float | None = None,
-    slice_bytes: int = 2**24,
+    slice_bytes: int = 5 * 2**22,
 ) -> Float[Tensor, ""]:
     """Compute `linear_cross_entropy` of targets that are known to lie in the vocabulary.
 
@@ -70,13 +70,12 @@ def cpu_linear_cross_entropy(
         raise ValueError(f"slice_bytes={slice_bytes} is not positive")
     dtype = autocast_dtype(hidden.device, hidden.dtype)
     differentiable = torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad)
-    tokens = max(1, slice_bytes // (weight.shape[0] * dtype.itemsize))
     arguments = (
         hidden.reshape(-1, hidden.shape[-1]).to(dtype),
         weight.to(dtype),
         targets.reshape(-1),
         soft_cap,
-        tokens,
+        slice_bytes // (weight.shape[0] * dtype.itemsize),
         differentiable,
     )
     if torch.compiler.is_compiling():
@@ -149,19 +148,37 @@ def _evaluate(
     share = 1.0 / max(1, hidden.shape[0])
     # Autocast has had its say in the caller.
     with torch.autocast(hidden.device.type, enabled=False):
-        for begin in range(0, hidden.shape[0], tokens):
-            part = slice(begin, begin + tokens)
+        step = _even_slice(hidden.shape[0], tokens)
+        for begin in range(0, hidden.shape[0], step):
+            part = slice(begin, begin + step)
             h, y = hidden[part], targets[part]
             z = linear(h, weight)
             losses[part] = _read_losses(z, y, soft_cap, share if differentiable else None)
             if differentiable:
                 grad_hidden[part] = linear(z, weight.T)
-                if z.dtype == grad_weight.dtype:
-                    grad_weight.addmm_(z.T, h)
-                else:
-                    grad_weight += z.T @ h
+                _add_product(grad_weight, z, h, first=begin == 0)
             del z  # before the next slice asks for memory
+    if hidden.shape[0] == 0:
+        grad_weight.zero_()
     return losses.mean(), grad_hidden, grad_weight
+
+
+def _even_slice(tokens: int, at_most: int) -> int:
+    """Return the tokens of a slice so that all have as many, if they can in whole sixteens."""
+    at_most = max(1, at_most)
+    slices = max(1, math.ceil(tokens / at_most))
+    even = max(1, math.ceil(tokens / slices))
+    return min(even + -even % 16, at_most)
+
+
+def _add_product(total: Tensor, z: Tensor, h: Tensor, *, first: bool) -> None:
+    """Add z^T h to `total`, or put it there if it is the first."""
+    if z.dtype == total.dtype:
+        total.addmm_(z.T, h, beta=0.0 if first else 1.0)
+    elif first:
+        total.copy_(z.T @ h)
+    else:
+        total += z.T @ h
 
 
 def _read_losses(z: Tensor, targets: Tensor, soft_cap: float | None, share: float | None) -> Tensor:
@@ -245,7 +262,7 @@ def _new_gradients(hidden: Tensor, weight: Tensor, wanted: bool) -> tuple[Tensor
     wide = torch.promote_types(weight.dtype, torch.float32)
     if not wanted:
         return hidden.new_empty(0), weight.new_empty(0, dtype=wide)
-    return hidden.new_empty(hidden.shape), weight.new_zeros(weight.shape, dtype=wide)
+    return hidden.new_empty(hidden.shape), weight.new_empty(weight.shape, dtype=wide)
 
 
 def _blocks(z: Tensor) -> Iterator[slice]:

@@ -51,7 +51,8 @@ class _Rope(Function):
 # The compiler knows no complex numbers, and makes of pairs a loop that takes one number at a time.
 @torch.library.custom_op("groundup::turn_pairs", mutates_args=())
 def _turn_opaquely(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    return torch.empty_like(x).copy_(_turn(x, cos, sin))
+    turned, promised = _turn(x, cos, sin), torch.empty_like(x)
+    return turned if turned.stride() == promised.stride() else promised.copy_(turned)
 
 
 @_turn_opaquely.register_fake
