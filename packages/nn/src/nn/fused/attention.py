@@ -79,9 +79,10 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, documents: Tensor | None) -> tuple[
     out, log_total = _new_outputs(q, v)
     begins = None if documents is None else document_begins(documents)
     group = q.shape[1] // k.shape[1]
+    future = log_total.new_full((_QUERIES, _QUERIES), -math.inf).triu_(1)
     with torch.autocast("cpu", enabled=False):
         for part, kv_part in _parts(q, k):
-            queries = _flat(q[part]) * (_LOG2_E / math.sqrt(q.shape[3]))
+            queries = _scaled(q[part], _LOG2_E / math.sqrt(q.shape[3]))
             keys, values = _shared(k[kv_part], group), _shared(v[kv_part], group)
             buffer = _new_buffer(queries, keys)
             for block, seen, bias in _blocks(q, k, begins, part):
@@ -89,7 +90,7 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, documents: Tensor | None) -> tuple[
                 scores = _shape(buffer, query.shape[:2], key.shape[1])
                 torch.bmm(query, key.mT, out=scores)
                 square = scores[:, :, -query.shape[1] :]
-                square += torch.full_like(square[0], -math.inf).triu_(1)
+                square += future[: query.shape[1], : query.shape[1]]
                 _add(scores, bias)
                 largest = scores.amax(-1, keepdim=True)
                 total = scores.sub_(largest).exp2_().sum(-1, keepdim=True)
@@ -114,7 +115,7 @@ def _differentiate(
     scale = 1.0 / math.sqrt(q.shape[3])
     with torch.autocast("cpu", enabled=False):
         for part, kv_part in _parts(q, k):
-            queries = _flat(q[part]) * (_LOG2_E * scale)
+            queries = _scaled(q[part], _LOG2_E * scale)
             keys, values = _shared(k[kv_part], group), _shared(v[kv_part], group)
             grads = _flat(grad_out[part])
             below_dp = (grads * _flat(out[part])).sum(-1, keepdim=True).neg_()
@@ -242,6 +243,12 @@ def _add(scores: Tensor, bias: Tensor | None) -> None:
 def _flat(part: Tensor) -> Tensor:
     """Join batch and heads, in float32 at least."""
     return part.flatten(0, 1).to(torch.promote_types(part.dtype, torch.float32))
+
+
+def _scaled(part: Tensor, scale: float) -> Tensor:
+    """Do as `_flat`, times `scale`, in one pass."""
+    wide = part.to(torch.promote_types(part.dtype, torch.float32))
+    return torch.mul(wide, scale, out=wide.new_empty(wide.shape)).flatten(0, 1)
 
 
 def _shared(part: Tensor, group: int) -> Tensor:
