@@ -219,6 +219,14 @@ def test_layer_refuses_sizes_that_do_not_divide(
         MultiHeadSelfAttention(d_model, num_heads, num_kv_heads=num_kv_heads)
 
 
+@pytest.mark.parametrize("queries", [1, 5])
+@pytest.mark.parametrize("d_v", [8, 6])
+def test_attention_refuses_heads_that_do_not_divide(queries: int, d_v: int) -> None:
+    q, k, v = torch.zeros(1, 4, queries, 8), torch.zeros(1, 3, 5, 8), torch.zeros(1, 3, 5, d_v)
+    with pytest.raises(ValueError, match=r"^heads=4 is not divisible by kv_heads=3$"):
+        causal_attention(q, k, v)
+
+
 def test_layer_refuses_a_rope_of_another_size() -> None:
     with pytest.raises(ValueError, match=r"^rope\.d_k=8 is not d_model / num_heads = 6$"):
         MultiHeadSelfAttention(18, 3, rope=RotaryPositionalEmbedding(1e4, 8, 11))

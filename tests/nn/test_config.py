@@ -58,6 +58,7 @@ def test_head_size_is_the_share_of_a_head() -> None:
         ({"zero_init_outputs": None}, "model.zero_init_outputs=None is not true or false"),
         ({"norm_eps": 0.0}, "model.norm_eps=0.0 is not a positive number"),
         ({"logit_soft_cap": -30.0}, "model.logit_soft_cap=-30.0 is not a positive number"),
+        ({"logit_soft_cap": True}, "model.logit_soft_cap=True is not a positive number"),
         (
             {"value_embeddings": 2},
             "model.value_embeddings=2 is not a tuple of layer numbers",

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -377,3 +378,12 @@ def test_broken_config_is_one_line(tmp_path: Path, text: str | None, message: st
         (tmp_path / "config.json").write_text(text)
     with pytest.raises(ModelFileError, match=message):
         load_llama(tmp_path)
+
+
+@pytest.mark.parametrize("load", [load_llama, TransformerLM.load])
+def test_a_file_in_place_of_the_directory_is_named(
+    tmp_path: Path, load: Callable[[Path], Any]
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ModelFileError, match=r"file/config\.json does not exist"):
+        load(tmp_path / "file")

@@ -1,5 +1,6 @@
 """`soft_cap`: its formula, its bounds, its gradient, and the loss and logits that it bends."""
 
+import math
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nn import ModelConfig, TransformerLM, cross_entropy, soft_cap
+from nn import ModelConfig, TransformerLM, cross_entropy, linear_cross_entropy, soft_cap
 
 
 def build(**choices: Any) -> TransformerLM:
@@ -49,3 +50,19 @@ def test_loss_of_a_model_is_that_of_its_bent_logits() -> None:
     loss = model.loss(token_ids, targets)
     torch.testing.assert_close(loss, cross_entropy(model(token_ids), targets), rtol=1e-6, atol=0)
     assert abs(float(loss.detach()) - float(build().loss(token_ids, targets).detach())) > 1e-3
+
+
+def test_a_cap_may_be_an_integer() -> None:
+    token_ids, targets = torch.randint(53, (2, 5)), torch.randint(53, (2, 5))
+    losses = [build(logit_soft_cap=cap).loss(token_ids, targets) for cap in (2, 2.0)]
+    assert torch.equal(*losses)
+
+
+@pytest.mark.parametrize("cap", [0, -1, -0.5, math.nan, math.inf, True])
+def test_a_cap_that_is_not_positive_is_refused(cap: float) -> None:
+    with pytest.raises(ValueError, match=r"^soft_cap=\S+ is not a positive number$"):
+        soft_cap(torch.zeros(3), cap)
+    with pytest.raises(ValueError, match=r"^soft_cap=\S+ is not a positive number$"):
+        linear_cross_entropy(
+            torch.zeros(3, 5), torch.zeros(7, 5), torch.zeros(3, dtype=torch.int64), soft_cap=cap
+        )

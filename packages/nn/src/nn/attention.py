@@ -69,11 +69,14 @@ def causal_attention(
 
     With `documents`, the number of each token's document, to those of its own document alone: as
     many queries as keys, and numbers that never fall along a sequence; else ValueError.
-    Neighbouring query heads share a key head where those are fewer. What it computes is written
+    Neighbouring query heads share a key head where those are fewer; if they do not divide,
+    ValueError. What it computes is written
     in `scaled_dot_product_attention`; `nn.fused` or a kernel does it without keeping scores. The
     kernels know no documents: there the scores are kept.
     """
     split = "... heads seq d -> (...) heads seq d"
+    if q.shape[-3] % k.shape[-3] != 0:
+        raise ValueError(f"heads={q.shape[-3]} is not divisible by kv_heads={k.shape[-3]}")
     if documents is not None and q.shape[-2] != k.shape[-2]:
         raise ValueError(f"documents need as many queries={q.shape[-2]} as keys={k.shape[-2]}")
     kernel_serves = attention_serves(q.device, q.dtype, d_k=q.shape[-1], d_v=v.shape[-1])

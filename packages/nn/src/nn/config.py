@@ -136,5 +136,9 @@ def _check_positive(name: str, value: object) -> None:
 
 
 def _check_positive_number(name: str, value: object) -> None:
-    if not isinstance(value, int | float) or not 0 < value < float("inf"):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not 0 < value < float("inf")
+    ):
         raise ValueError(f"model.{name}={value!r} is not a positive number")

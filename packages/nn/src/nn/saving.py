@@ -124,7 +124,7 @@ def check_fit(
 def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise ModelFileError(f"{path} does not exist: this is no model directory") from None
     except UnicodeDecodeError as error:
         raise ModelFileError(f"{path} is not UTF-8 text: {error.reason} at {error.start}") from None

@@ -16,10 +16,10 @@ def check_ids(ids: Int[Tensor, "*batch"], size: int, *, what: str) -> None:
     """
     if torch.compiler.is_compiling() or ids.device.type != "cpu" or ids.numel() == 0:
         return
-    smallest, largest = ids.aminmax()
+    # As numbers of Python: in a narrow dtype the size itself may not fit.
+    smallest, largest = (int(end) for end in ids.aminmax())
     if smallest >= 0 and largest < size:
         return
-    place = int(((ids < 0) | (ids >= size)).flatten().nonzero()[0])
-    raise IndexError(
-        f"{what} {int(ids.flatten()[place])} at place {place} is outside 0..{size - 1}"
-    )
+    flat = ids.flatten().to(torch.int64)
+    place = int(((flat < 0) | (flat >= size)).nonzero()[0])
+    raise IndexError(f"{what} {int(flat[place])} at place {place} is outside 0..{size - 1}")

@@ -123,10 +123,11 @@ class TransformerLM(Module):
         targets: Int[Tensor, "*batch seq"],
         documents: Int[Tensor, "*#batch seq"] | None = None,
     ) -> Float[Tensor, ""]:
-        """Return the mean cross-entropy of `targets` in nats, without keeping logits on a GPU.
+        """Return the mean cross-entropy of `targets` in nats, without keeping the logits.
 
-        `documents` are `forward`'s. To compile it, compile `model.loss`: a compiled model compiles
-        its `forward` alone.
+        A target outside the vocabulary raises IndexError on the CPU: no id stands for "ignore".
+        `documents` and other errors are `forward`'s. To compile it, compile `model.loss`: a
+        compiled model compiles its `forward` alone.
         """
         hidden = self.hidden_states(token_ids, documents=documents)
         cap = self.config.logit_soft_cap
