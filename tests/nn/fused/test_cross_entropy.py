@@ -101,7 +101,7 @@ def test_a_logit_of_minus_infinity_is_a_token_that_cannot_come() -> None:
 
 
 def test_a_soft_cap_that_is_not_positive_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"soft_cap=0\.0 is not positive"):
+    with pytest.raises(ValueError, match=r"soft_cap=0\.0 is not a positive number"):
         cpu_linear_cross_entropy(
             torch.zeros(3, 5), torch.zeros(7, 5), torch.zeros(3).long(), soft_cap=0.0
         )

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
+from torch.utils.checkpoint import checkpoint
 
 import nn.fused.linear as fused
 from nn import linear
@@ -75,6 +76,19 @@ def test_product_compiles_in_one_graph(backend: str) -> None:
         gradients(compiled, x, weight), gradients(plain, x, weight), strict=True
     ):
         torch.testing.assert_close(actual, expected)
+
+
+def test_checkpointing_and_accumulation_change_nothing() -> None:
+    x, weight = torch.randn(3, 5, requires_grad=True), torch.randn(7, 5, requires_grad=True)
+    once = gradients(by_onednn, x, weight)
+    again = gradients(lambda *args: checkpoint(by_onednn, *args, use_reentrant=False), x, weight)
+    for actual, expected in zip(again, once, strict=True):
+        assert torch.equal(actual, expected)
+    for _ in range(2):
+        torch.autograd.backward(by_onednn(x, weight).sin().sum())
+    for leaf, gradient in zip((x, weight), once[1:], strict=True):
+        assert leaf.grad is not None
+        torch.testing.assert_close(leaf.grad, 2 * gradient)
 
 
 def test_function_transforms_pass_through() -> None:

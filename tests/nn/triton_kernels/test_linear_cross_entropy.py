@@ -90,7 +90,7 @@ def test_a_target_outside_the_vocabulary_makes_the_loss_nan(device: torch.device
 
 @pytest.mark.parametrize("soft_cap", [0.0, -1.0])
 def test_a_soft_cap_that_is_not_positive_is_refused(device: torch.device, soft_cap: float) -> None:
-    with pytest.raises(ValueError, match=r"soft_cap=.* is not positive"):
+    with pytest.raises(ValueError, match=r"soft_cap=.* is not a positive number"):
         fused_linear_cross_entropy(*draw(device), soft_cap=soft_cap)
 
 

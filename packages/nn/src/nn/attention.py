@@ -70,9 +70,8 @@ def causal_attention(
     With `documents`, the number of each token's document, to those of its own document alone: as
     many queries as keys, and numbers that never fall along a sequence; else ValueError.
     Neighbouring query heads share a key head where those are fewer; if they do not divide,
-    ValueError. What it computes is written
-    in `scaled_dot_product_attention`; `nn.fused` or a kernel does it without keeping scores. The
-    kernels know no documents: there the scores are kept.
+    ValueError. What it computes is written in `scaled_dot_product_attention`; `nn.fused` or a
+    kernel does it without keeping scores. The kernels know no documents: there scores are kept.
     """
     split = "... heads seq d -> (...) heads seq d"
     if q.shape[-3] % k.shape[-3] != 0:

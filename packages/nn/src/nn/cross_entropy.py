@@ -7,7 +7,6 @@ from torch import Tensor
 from contracts import contract
 from nn.fused.cross_entropy import cpu_cross_entropy, cpu_linear_cross_entropy
 from nn.linear import linear
-from nn.soft_cap import checked_cap
 from nn.soft_cap import soft_cap as bend
 from nn.token_ids import check_ids
 from nn.triton_kernels.selection import autocast_dtype, fused_serves, kernels_serve
@@ -52,7 +51,6 @@ def linear_cross_entropy(
     Where the product is in float16, logits are kept. A soft cap that is not a positive number
     raises ValueError.
     """
-    soft_cap = None if soft_cap is None else checked_cap(soft_cap)
     dtype = autocast_dtype(hidden.device, hidden.dtype)
     if dtype == torch.float16:
         # The others form gradients before the backward pass, where no loss scale has reached them:

@@ -33,6 +33,7 @@ from torch.autograd.function import once_differentiable
 
 from contracts import contract
 from nn.linear import linear
+from nn.soft_cap import checked_cap
 from nn.triton_kernels.selection import autocast_dtype
 
 _LOG2_E = 1.0 / math.log(2.0)
@@ -55,7 +56,7 @@ def cpu_linear_cross_entropy(
     weight: Float[Tensor, "vocab_size d_model"],
     targets: Int[Tensor, "*batch"],
     *,
-    soft_cap: float | None = None,
+    soft_cap: int | float | None = None,
     slice_bytes: int = 5 * 2**22,
 ) -> Float[Tensor, ""]:
     """Compute `linear_cross_entropy` of targets that are known to lie in the vocabulary.
@@ -64,8 +65,7 @@ def cpu_linear_cross_entropy(
     float32 at least. A slice of them takes at most `slice_bytes`, or one token's. A `soft_cap` or
     `slice_bytes` that is not positive raises ValueError.
     """
-    if soft_cap is not None and not soft_cap > 0.0:
-        raise ValueError(f"soft_cap={soft_cap!r} is not positive")
+    soft_cap = None if soft_cap is None else checked_cap(soft_cap)
     if slice_bytes < 1:
         raise ValueError(f"slice_bytes={slice_bytes} is not positive")
     dtype = autocast_dtype(hidden.device, hidden.dtype)

@@ -27,6 +27,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from contracts import contract
+from nn.soft_cap import checked_cap
 from nn.triton_kernels.selection import autocast_dtype, check_dtype
 
 _BLOCK = 4096
@@ -38,7 +39,7 @@ def fused_linear_cross_entropy(
     weight: Float[Tensor, "vocab_size d_model"],
     targets: Int[Tensor, "*batch"],
     *,
-    soft_cap: float | None = None,
+    soft_cap: int | float | None = None,
     chunk_bytes: int = 2**27,
 ) -> Float[Tensor, ""]:
     """Average -log softmax(weight hidden)[target] over all positions, in nats and float32.
@@ -50,8 +51,7 @@ def fused_linear_cross_entropy(
     """
     dtype = autocast_dtype(hidden.device, hidden.dtype)
     check_dtype(dtype)
-    if soft_cap is not None and not soft_cap > 0.0:
-        raise ValueError(f"soft_cap={soft_cap!r} is not positive")
+    soft_cap = None if soft_cap is None else checked_cap(soft_cap)
     if chunk_bytes < 1:
         raise ValueError(f"chunk_bytes={chunk_bytes} is not positive")
     differentiable = torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad)
